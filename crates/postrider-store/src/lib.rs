@@ -1,1 +1,361 @@
+//! What the engine asks of a store, and nothing about how it is kept.
+//!
+//! A [`Store`] answers reads from any thread; its one [`Writer`] commits groups. The contract in one paragraph: **a
+//! delivery is pending from the commit that accepts it until an [`Update`](postrider_core::record::Update) says otherwise**, and the store can hand out what is
+//! pending in the order in which it is due. Everything a commit brought is visible to every read that begins after
+//! [`Writer::commit`] returned `Ok`.
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::record::{
+    AttemptRecord, DeliveryRef, Event, Group, Health, KeyHash, LaneKey, Loaded, Owed, Place, Progress,
+    Reason, Status, TestRecord,
+};
+use postrider_core::time::Timestamp;
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No room on the disk; worth trying again with the same group.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// The outcome of a commit is not known (a failed write or fsync). The handle is not used again: call
+    /// [`Writer::reopen`], which settles it by the marker.
+    #[error("the result of a commit is unknown: {0}")]
+    Unknown(String),
+    /// The file is damaged, of another program, or of a newer version.
+    #[error("the database cannot be used: {0}")]
+    Unusable(String),
+    /// Somebody else has the database open.
+    #[error("the database is in use by another process: {0}")]
+    InUse(String),
+    /// A read took longer than it may, or was cut off.
+    #[error("the query took too long")]
+    Slow,
+    /// Anything else: a fault in our own code or in the engine underneath.
+    #[error("the store failed: {0}")]
+    Other(String),
+}
+
+/// Everything that a start needs to know, without reading the backlog.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The first position that is free.
+    pub next_position: Position,
+    /// The next internal numbers.
+    pub next_tenant: u32,
+    /// See `next_tenant`.
+    pub next_endpoint: u32,
+    /// Tenants that exist.
+    pub tenants: Vec<StoredTenant>,
+    /// Endpoints that exist, and removed ones that still have pending work.
+    pub endpoints: Vec<StoredEndpoint>,
+    /// Tokens that are not revoked.
+    pub tokens: Vec<StoredToken>,
+}
+
+/// A tenant as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTenant {
+    /// Its number.
+    pub no: TenantNo,
+    /// Its public id.
+    pub id: String,
+    /// Its settings as JSON.
+    pub doc: Bytes,
+    /// When it was made and last changed.
+    pub created_at: Timestamp,
+    /// See `created_at`.
+    pub updated_at: Timestamp,
+}
+
+/// An endpoint as stored, with what its machine needs to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEndpoint {
+    /// Its number.
+    pub no: EndpointNo,
+    /// Its tenant.
+    pub tenant: TenantNo,
+    /// Its public id.
+    pub id: String,
+    /// The version of its configuration.
+    pub version: u32,
+    /// The public part of the configuration as JSON.
+    pub doc: Bytes,
+    /// Secrets and credentials as JSON.
+    pub secrets: Bytes,
+    /// When it was made and last changed.
+    pub created_at: Timestamp,
+    /// See `created_at`.
+    pub updated_at: Timestamp,
+    /// Removed: only its pending work is left.
+    pub deleted: bool,
+    /// Its health as last recorded.
+    pub health: Health,
+    /// The last sequence number given; 0 for none.
+    pub last_sequence: u64,
+    /// Whether anything is pending.
+    pub has_pending: bool,
+    /// Pending deliveries that block their ordering key (at most 4,096), by position, without event data.
+    pub blocking: Vec<PendingRow>,
+}
+
+/// A token as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredToken {
+    /// Its public id.
+    pub id: String,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// Scopes, tenant, expiry as JSON.
+    pub doc: Bytes,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A pending delivery without its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingRow {
+    /// Which.
+    pub delivery: DeliveryRef,
+    /// Where it is kept.
+    pub place: Place,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The lane of its event's ordering key, if it has one.
+    pub lane: Option<LaneKey>,
+}
+
+/// How much a page may hold: whichever is reached first, but always at least one entry if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of event data and attributes.
+    pub bytes: usize,
+}
+
+/// A page of pending work.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The entries, in the order asked for.
+    pub entries: Vec<Loaded>,
+    /// Whether there was nothing further to find when the page was read.
+    pub complete: bool,
+    /// The last position committed when the page was read: what came later is not in it.
+    pub watermark: Position,
+}
+
+/// What a hit on a key leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyHit {
+    /// The event's position.
+    pub position: Position,
+    /// The public id that it was acknowledged with.
+    pub id: String,
+    /// How many deliveries it owed (skipped ones not counted).
+    pub deliveries: usize,
+    /// The idempotency key and body hash that it came with.
+    pub idempotency: Option<(KeyHash, KeyHash)>,
+    /// The hash of its own id.
+    pub own_id: Option<KeyHash>,
+}
+
+/// A question to the delivery log. All conditions hold at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Of this tenant; `None` for the operator's view over all.
+    pub tenant: Option<TenantNo>,
+    /// To this endpoint.
+    pub endpoint: Option<EndpointNo>,
+    /// In this state.
+    pub status: Option<Status>,
+    /// Of this event type.
+    pub event_type: Option<String>,
+    /// With this ordering key.
+    pub key: Option<KeyHash>,
+    /// Of this event.
+    pub event: Option<Position>,
+    /// Accepted at or after.
+    pub since: Option<Timestamp>,
+    /// Accepted before.
+    pub until: Option<Timestamp>,
+    /// Only positions below this one: the cursor.
+    pub before: Option<Position>,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+/// A page of the log, newest first.
+#[derive(Debug, Default)]
+pub struct LogPage {
+    /// The rows.
+    pub rows: Vec<LogRow>,
+    /// Where to read on; `None` at the end. May be set on a short page: at most 5,000 rows are looked at for one.
+    pub next: Option<Position>,
+}
+
+/// One delivery in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRow {
+    /// Which.
+    pub delivery: DeliveryRef,
+    /// Its event. `data` is empty in lists.
+    pub event: Arc<Event>,
+    /// Its state.
+    pub status: Status,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The status code of its last attempt.
+    pub last_status_code: Option<u16>,
+    /// When it is next due, if a time is set.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// When it was first acknowledged, also if a later run failed.
+    pub first_succeeded_at: Option<Timestamp>,
+    /// Where it is kept, if pending.
+    pub place: Option<Place>,
+}
+
+/// One delivery with everything that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// As in the log; the event with its data.
+    pub row: LogRow,
+    /// Its attempts in order, at most the last 1,000.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// An event with what it owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The event with its data.
+    pub event: Arc<Event>,
+    /// Its deliveries at acceptance.
+    pub deliveries: Vec<Owed>,
+    /// The keys that it came with.
+    pub idempotency: Option<(KeyHash, KeyHash)>,
+}
+
+/// An earlier version of an endpoint's public configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointVersion {
+    /// The document as JSON.
+    pub doc: Bytes,
+}
+
+/// Reads, from any thread. Bounded in time: a read that takes longer than 5 s ends with [`StoreError::Slow`].
+pub trait Store: Send + Sync + 'static {
+    /// What a start needs.
+    fn recover(&self) -> Result<Recovery, StoreError>;
+
+    /// The last position committed.
+    fn committed(&self) -> Position;
+
+    /// Pending deliveries of an endpoint in due order whose rank lies after `after`. Retries and held ones are not in it.
+    fn due(&self, endpoint: EndpointNo, after: Position, limit: PageLimit) -> Result<Page, StoreError>;
+
+    /// Pending retries of an endpoint by (time, position), after the given one and due at or before `until`.
+    fn retries(
+        &self,
+        endpoint: EndpointNo,
+        after: (Timestamp, Position),
+        until: Timestamp,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError>;
+
+    /// When the first retry after the given one is due, whatever the time.
+    fn next_retry(
+        &self,
+        endpoint: EndpointNo,
+        after: (Timestamp, Position),
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Pending deliveries held behind a key, in order of position, after the given one.
+    fn held(
+        &self,
+        endpoint: EndpointNo,
+        lane: LaneKey,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError>;
+
+    /// Any pending deliveries of an endpoint, wherever they are kept, at most `limit`; with `before` only those
+    /// accepted before it (oldest first then). Used to end the work of endpoints that are gone, and what has expired.
+    fn pending(
+        &self,
+        endpoint: EndpointNo,
+        before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<PendingRow>, StoreError>;
+
+    /// One pending delivery, or `None` if it is not pending (or does not exist).
+    fn pending_one(&self, delivery: Position) -> Result<Option<Loaded>, StoreError>;
+
+    /// How many deliveries of an endpoint are pending, counted at most up to `at_most`.
+    fn count_pending(&self, endpoint: EndpointNo, at_most: u64) -> Result<u64, StoreError>;
+
+    /// For each key what it was used for, if it is known. Idempotency keys are remembered for 24 hours at least, own
+    /// event ids as long as their events are. Cheap for keys that are new: no disk is read for nearly all of them.
+    fn find_keys(&self, keys: &[KeyHash]) -> Result<Vec<Option<KeyHit>>, StoreError>;
+
+    /// One event.
+    fn event(&self, position: Position) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// The delivery log.
+    fn log(&self, query: &LogQuery) -> Result<LogPage, StoreError>;
+
+    /// One delivery with its attempts.
+    fn delivery(&self, position: Position) -> Result<Option<LogEntry>, StoreError>;
+
+    /// One test.
+    fn test(&self, position: Position) -> Result<Option<TestRecord>, StoreError>;
+
+    /// A version of an endpoint's public configuration, kept as long as deliveries refer to it.
+    fn endpoint_version(
+        &self,
+        endpoint: EndpointNo,
+        version: u32,
+    ) -> Result<Option<EndpointVersion>, StoreError>;
+}
+
+/// What maintenance has to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Maintenance {
+    /// Now.
+    pub now: Timestamp,
+    /// Finished work older than this is removed.
+    pub retention: Duration,
+    /// How long one step may take.
+    pub budget: Duration,
+}
+
+/// Writes: one thread, one group at a time.
+pub trait Writer: Send + 'static {
+    /// Makes a group durable: when this returns `Ok`, it is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`]: nothing was written, the same group may be committed again later.
+    /// [`StoreError::Unknown`]: call [`Self::reopen`]. Anything else: nothing was written.
+    fn commit(&mut self, group: &Group) -> Result<(), StoreError>;
+
+    /// Opens the database anew after an unknown result, and says whether the group `(writer, number)` is in it.
+    fn reopen(&mut self, writer: u64, number: u64) -> Result<bool, StoreError>;
+
+    /// One bounded step of background work: settling, merging, retention, checkpoints that are due. Called between
+    /// commits; returns whether there is more to do now.
+    fn maintain(&mut self, how: Maintenance) -> Result<bool, StoreError>;
+
+    /// Writes out what a start would have to rebuild, and closes the database.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
