@@ -1,1 +1,38 @@
+//! Typed, asynchronous client of Postrider's native API, over HTTP/1.1 connections that are reused.
+//!
+//! ```no_run
+//! use postrider_client::{Client, NewEvent};
+//!
+//! # async fn example() -> Result<(), postrider_client::Error> {
+//! let client = Client::new("http://127.0.0.1:8700", "a-token")?;
+//! let event = NewEvent::json("acme", "card.created", &serde_json::json!({"card": "c-1"}))?;
+//! let accepted = client.publish(&event, None).await?;
+//! println!("{:?}", accepted.events());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each call answers with an [`Answer`]: the typed value, and beside it the JSON text as the server sent it, so that
+//! a field that this version does not know is not lost to a caller who passes the text on.
+
 #![forbid(unsafe_code)]
+
+mod answer;
+mod client;
+mod deliveries;
+mod endpoints;
+mod error;
+mod events;
+mod health;
+mod tenants;
+mod tokens;
+
+pub use answer::{Answer, Page, PageRequest};
+pub use client::{Client, Options};
+pub use deliveries::{Attempt, Delivery, DeliveryDetail, DeliveryFilter};
+pub use endpoints::{Endpoint, EndpointPatch, EndpointSpec, EndpointState, RateLimit, Retry, Secret};
+pub use error::{ApiError, Error, FieldError, Problem};
+pub use events::{Accepted, BatchItem, NewEvent, Published, TenantEvent};
+pub use health::Health;
+pub use tenants::{Tenant, TenantSpec};
+pub use tokens::{CreatedToken, NewToken, Token};

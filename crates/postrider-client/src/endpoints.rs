@@ -1,0 +1,261 @@
+//! Endpoints: the webhooks of a tenant.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Answer, Attempt, Client, Error, Page, PageRequest};
+
+/// What an endpoint is set to. Absent fields take the server's defaults.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointSpec {
+    /// Where deliveries go.
+    pub url: String,
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Types it takes: exact, a prefix ending in `.*`, or `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_types: Option<Vec<String>>,
+    /// What else must hold of an event: `{"attributes": …, "data": […]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Value>,
+    /// `false` pauses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// How requests authenticate: `{"type": "none" | "basic" | "bearer" | "api_key" | "oauth2", …}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Value>,
+    /// Headers added to every request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<BTreeMap<String, String>>,
+    /// Signing secret, `whsec_…`; the server makes one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Its profile; the tenant's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Profiles that sign beside its own for a time: `[{"profile", "until"}]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also_sign: Option<Value>,
+    /// `none` or `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordering: Option<String>,
+    /// How long a failing delivery holds back its key, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_max_s: Option<u64>,
+    /// How long an attempt may take, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Attempts a second at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// Attempts at the same time at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
+    /// Its own retry schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// How decisions are taken for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Value>,
+    /// Whatever its owner wants to remember.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// Attempts a second at most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Attempts started in any one second.
+    pub per_second: f64,
+}
+
+/// A retry schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Waits before the second and each further attempt, in seconds.
+    pub schedule_s: Vec<u64>,
+}
+
+/// A JSON merge patch (RFC 7396) of an endpoint: a field set to null goes back to its default.
+pub type EndpointPatch = Map<String, Value>;
+
+/// Whether an endpoint takes deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EndpointState {
+    /// Deliveries go out.
+    Active,
+    /// Deliveries are held until it is enabled again.
+    Paused,
+    /// Its ownership challenge is not passed.
+    Unverified,
+    /// Its circuit is open; it is probed.
+    Tripped,
+    /// It gave up.
+    Disabled,
+    /// A state that this version does not know.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl std::fmt::Display for EndpointState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Unverified => "unverified",
+            Self::Tripped => "tripped",
+            Self::Disabled => "disabled",
+            Self::Other(other) => other,
+        })
+    }
+}
+
+/// An endpoint as read back. Secrets never come back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its id, `ep_…` or the tenant's own.
+    pub id: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub tenant: String,
+    /// Where deliveries go.
+    pub url: String,
+    /// Name for people.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Types it takes.
+    #[serde(default)]
+    pub event_types: Vec<String>,
+    /// Whether it takes deliveries.
+    pub state: EndpointState,
+    /// Why it is disabled.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When a tripped one is probed next, RFC 3339.
+    #[serde(default)]
+    pub retry_at: Option<String>,
+    /// `false` when paused.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    /// `none` or `key`.
+    #[serde(default)]
+    pub ordering: Option<String>,
+    /// How requests authenticate, without secrets.
+    #[serde(default)]
+    pub auth: Option<Value>,
+    /// Whether a signing secret is set.
+    #[serde(default)]
+    pub secret_set: Option<bool>,
+    /// Sequence number of the last delivery it was given.
+    #[serde(default)]
+    pub sequence: Option<u64>,
+    /// When it was created, RFC 3339.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// When it was last changed, RFC 3339.
+    #[serde(default)]
+    pub updated_at: Option<String>,
+}
+
+/// A signing secret in clear. `Debug` leaves it out.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Secret {
+    /// `whsec_…`.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Client {
+    /// Creates an endpoint under an id of the server's making.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn create_endpoint(
+        &self,
+        tenant: &str,
+        spec: &EndpointSpec,
+    ) -> Result<Answer<Endpoint>, Error> {
+        self.send(Method::POST, &["v1", "tenants", tenant, "endpoints"], spec).await
+    }
+
+    /// Reads one endpoint.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_endpoint(&self, tenant: &str, id: &str) -> Result<Answer<Endpoint>, Error> {
+        self.get(&["v1", "tenants", tenant, "endpoints", id], &[]).await
+    }
+
+    /// Reads a page of a tenant's endpoints.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_endpoints(
+        &self,
+        tenant: &str,
+        page: &PageRequest,
+    ) -> Result<Answer<Page<Endpoint>>, Error> {
+        self.get(&["v1", "tenants", tenant, "endpoints"], &page.query()).await
+    }
+
+    /// Changes the named fields of an endpoint.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn patch_endpoint(
+        &self,
+        tenant: &str,
+        id: &str,
+        patch: &EndpointPatch,
+    ) -> Result<Answer<Endpoint>, Error> {
+        self.send(Method::PATCH, &["v1", "tenants", tenant, "endpoints", id], patch).await
+    }
+
+    /// Removes an endpoint; what it is still owed is cancelled.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete_endpoint(&self, tenant: &str, id: &str) -> Result<(), Error> {
+        self.send_for_nothing(Method::DELETE, &["v1", "tenants", tenant, "endpoints", id]).await
+    }
+
+    /// Reads the signing secret, where the profile allows it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn endpoint_secret(&self, tenant: &str, id: &str) -> Result<Answer<Secret>, Error> {
+        self.get(&["v1", "tenants", tenant, "endpoints", id, "secret"], &[]).await
+    }
+
+    /// Sends an example of the type now, and answers with the attempt.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn test_endpoint(
+        &self,
+        tenant: &str,
+        id: &str,
+        event_type: &str,
+    ) -> Result<Answer<Attempt>, Error> {
+        let body = serde_json::json!({ "type": event_type });
+        self.send(Method::POST, &["v1", "tenants", tenant, "endpoints", id, "test"], &body).await
+    }
+}

@@ -1,0 +1,142 @@
+//! Each call asks for the right thing and reads the answer.
+
+use postrider_client::{
+    DeliveryFilter, EndpointSpec, EndpointState, NewEvent, NewToken, PageRequest, TenantSpec,
+};
+use serde_json::json;
+
+use crate::server::Server;
+
+#[tokio::test]
+async fn an_event_is_posted_with_token_and_idempotency_key() {
+    let server = Server::answering(202, r#"{"id":"evt_1","deliveries":3}"#).await;
+    let event = NewEvent::json("acme", "card.created", &json!({"card": "c1"})).unwrap();
+    let answer = server.client().publish(&event, Some("key-1")).await.unwrap();
+    assert_eq!(answer.events()[0].deliveries, 3);
+    assert_eq!(answer.json(), r#"{"id":"evt_1","deliveries":3}"#);
+    let seen = server.last();
+    assert_eq!(seen.line, "POST /v1/events");
+    assert_eq!(seen.headers["authorization"], "Bearer tok-1");
+    assert_eq!(seen.headers["idempotency-key"], "key-1");
+    assert_eq!(seen.headers["content-type"], "application/json");
+    assert_eq!(seen.body, r#"{"tenant":"acme","type":"card.created","data":{"card":"c1"}}"#);
+}
+
+#[tokio::test]
+async fn a_batch_answers_item_by_item_with_errors_in_place() {
+    let server = Server::answering(
+        202,
+        r#"{"data":[{"id":"evt_1","deliveries":1},{"type":"t","title":"Invalid event","status":422,"errors":[{"pointer":"/1/type","detail":"is missing"}]}]}"#,
+    )
+    .await;
+    let event = NewEvent::json("acme", "card.created", &1).unwrap();
+    let answer = server.client().publish_many(&[event.clone(), event], None).await.unwrap();
+    assert!(answer[0].outcome().is_ok());
+    assert_eq!(answer[1].outcome().unwrap_err().errors[0].pointer, "/1/type");
+    assert!(server.last().body.starts_with('['));
+    let lines = server.client().publish_ndjson("{}\n{}\n".into(), None).await.unwrap();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(server.last().headers["content-type"], "application/x-ndjson");
+    assert_eq!(server.last().body, "{}\n{}\n");
+}
+
+#[tokio::test]
+async fn every_delivery_filter_reaches_the_server() {
+    let server = Server::answering(
+        200,
+        r#"{"data":[{"id":"dlv_1","tenant":"acme","event":"evt_1","endpoint":"ep_1","type":"a.b","key":null,"sequence":7,"status":"failed","reason":"exhausted","attempts":10,"last_status_code":500,"next_attempt_at":null,"created_at":"2026-01-01T00:00:00.000Z","finished_at":null,"later_field":1}],"next_cursor":"c2"}"#,
+    )
+    .await;
+    let some = |text: &str| Some(text.to_owned());
+    let filter = DeliveryFilter {
+        status: some("failed"),
+        kind: some("a.b"),
+        endpoint: some("ep_1"),
+        key: some("k&1"),
+        subject: some("card 1"),
+        since: some("2026-01-01T00:00:00Z"),
+        until: some("2026-02-01T00:00:00+01:00"),
+        event: some("evt_1"),
+    };
+    let page = PageRequest { limit: Some(10), cursor: some("c1") };
+    let answer = server.client().list_deliveries("acme", &filter, &page).await.unwrap();
+    assert_eq!(answer.next_cursor.as_deref(), Some("c2"));
+    assert_eq!((answer.data[0].attempts, answer.data[0].last_status_code), (10, Some(500)));
+    assert!(answer.json().contains("later_field"), "what this version does not know is passed on");
+    assert_eq!(
+        server.last().line,
+        "GET /v1/tenants/acme/deliveries?status=failed&type=a.b&endpoint=ep_1&key=k%261&subject=card+1\
+         &since=2026-01-01T00%3A00%3A00Z&until=2026-02-01T00%3A00%3A00%2B01%3A00&event=evt_1&limit=10&cursor=c1"
+    );
+    let all = PageRequest::default();
+    server.client().list_all_deliveries(&DeliveryFilter::default(), &all).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/deliveries");
+}
+
+#[tokio::test]
+async fn a_delivery_is_read_with_its_attempts_and_its_payload_as_sent() {
+    let server = Server::answering(
+        200,
+        r#"{"id":"dlv_1","status":"succeeded","type":"a.b","attempts":[{"id":"att_1","run":1,"number":1,"started_at":"t","duration_ms":12,"status_code":200,"error":null,"trigger":"schedule"}],"payload":{"amount": 42.50}}"#,
+    )
+    .await;
+    let answer = server.client().get_delivery("acme", "dlv_1").await.unwrap();
+    assert_eq!(answer.attempts[0].status_code, Some(200));
+    assert_eq!(answer.payload.as_ref().unwrap().get(), r#"{"amount": 42.50}"#);
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/deliveries/dlv_1");
+}
+
+#[tokio::test]
+async fn endpoints_are_created_read_changed_and_tested() {
+    let server = Server::answering(
+        201,
+        r#"{"id":"ep_1","tenant":"acme","url":"https://example.test/","event_types":["*"],"state":"hibernating","secret_set":true}"#,
+    )
+    .await;
+    let client = server.client();
+    let spec =
+        EndpointSpec { url: "https://example.test/".into(), timeout_ms: Some(900), ..Default::default() };
+    let made = client.create_endpoint("acme", &spec).await.unwrap();
+    assert_eq!(made.state, EndpointState::Other("hibernating".into()));
+    assert_eq!(server.last().body, r#"{"url":"https://example.test/","timeout_ms":900}"#);
+
+    let patch = serde_json::from_value(json!({"enabled": false, "name": null})).unwrap();
+    client.patch_endpoint("acme", "ep_1", &patch).await.unwrap();
+    assert_eq!(server.last().line, "PATCH /v1/tenants/acme/endpoints/ep_1");
+    assert_eq!(server.last().body, r#"{"enabled":false,"name":null}"#);
+
+    client.get_endpoint("acme", "ep_1").await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/endpoints/ep_1");
+    client.test_endpoint("acme", "ep_1", "card.created").await.unwrap();
+    assert_eq!(server.last().line, "POST /v1/tenants/acme/endpoints/ep_1/test");
+    assert_eq!(server.last().body, r#"{"type":"card.created"}"#);
+}
+
+#[tokio::test]
+async fn calls_without_content_need_none_in_the_answer() {
+    let server = Server::answering(204, "").await;
+    let client = server.client();
+    client.delete_tenant("acme").await.unwrap();
+    client.delete_token("tok_1").await.unwrap();
+    client.delete_endpoint("acme", "ep_1").await.unwrap();
+    client.retry_delivery("acme", "dlv_1").await.unwrap();
+    client.cancel_delivery("acme", "dlv_1").await.unwrap();
+    assert_eq!(server.last().line, "POST /v1/tenants/acme/deliveries/dlv_1/cancel");
+}
+
+#[tokio::test]
+async fn tenants_and_tokens_are_made_and_secrets_stay_out_of_debug_output() {
+    let server =
+        Server::answering(200, r#"{"id":"tok_1","token":"hush","name":"Acme","secret":"whsec_hush"}"#).await;
+    let client = server.client();
+    let spec = TenantSpec { name: "Acme".into(), ..TenantSpec::default() };
+    client.put_tenant("acme:eu", &spec).await.unwrap();
+    assert_eq!(server.last().line, "PUT /v1/tenants/acme:eu");
+    assert_eq!(server.last().body, r#"{"name":"Acme"}"#);
+    let token = NewToken { scopes: vec!["events-write".into()], ..NewToken::default() };
+    let made = client.create_token(&token).await.unwrap();
+    assert_eq!(made.token, "hush");
+    let secret = client.endpoint_secret("acme", "ep_1").await.unwrap().into_value();
+    let shown = format!("{:?} {:?} {client:?}", made.into_value(), secret);
+    assert!(!shown.contains("hush") && !shown.contains("tok-1"), "{shown}");
+}
