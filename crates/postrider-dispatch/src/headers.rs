@@ -71,6 +71,9 @@ pub fn check_custom(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)
     if value.trim_matches([' ', '\t']).len() != value.len() {
         return Err(HeaderFault::PaddedValue);
     }
+    if !value.is_ascii() {
+        return Err(HeaderFault::InvalidValue);
+    }
     let value = HeaderValue::from_str(value).map_err(|_| HeaderFault::InvalidValue)?;
     Ok((name, value))
 }
