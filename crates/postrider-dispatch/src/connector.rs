@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::eager::EagerStream;
 use crate::failure::{ConnectFailure, Failure, FailureKind, UNRESOLVED, is_exhaustion};
 use crate::guard::{self, UrlPolicy, Verdict};
 use crate::phase::{self, Phase};
@@ -106,6 +107,7 @@ impl Shared {
         if let Err(error) = tcp.set_nodelay(true) {
             return Err(unconnected(remote, &error));
         }
+        let tcp = EagerStream::new(tcp);
         if plain {
             return Ok(Stream::plain(tcp, remote));
         }

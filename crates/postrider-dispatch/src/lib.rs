@@ -34,6 +34,7 @@ pub mod resolve;
 pub mod target;
 
 mod dispatch;
+mod eager;
 mod failure;
 mod hickory;
 mod phase;

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::eager::EagerStream;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// The judged address behind a connection, as it is found in a response's extensions.
@@ -23,17 +23,17 @@ pub(crate) struct Stream {
 
 #[derive(Debug)]
 enum Transport {
-    Plain(TcpStream),
+    Plain(EagerStream),
     // Boxed, for a TLS session is a kilobyte and more, and is moved about.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<EagerStream>>),
 }
 
 impl Stream {
-    pub(crate) fn plain(stream: TcpStream, remote: SocketAddr) -> Self {
+    pub(crate) fn plain(stream: EagerStream, remote: SocketAddr) -> Self {
         Self { transport: Transport::Plain(stream), remote: Remote(remote) }
     }
 
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, remote: SocketAddr) -> Self {
+    pub(crate) fn tls(stream: TlsStream<EagerStream>, remote: SocketAddr) -> Self {
         Self { transport: Transport::Tls(Box::new(stream)), remote: Remote(remote) }
     }
 }

@@ -193,7 +193,7 @@ async fn authorities_are_read_from_a_pem_file() {
     assert!(load_roots(file.path()).is_err(), "no certificate inside");
     file.write_all(authority.pem.as_bytes()).unwrap();
     let roots = load_roots(file.path()).unwrap();
-    assert_eq!(roots, [authority.certificate.clone()]);
+    assert_eq!(roots, std::slice::from_ref(&authority.certificate));
     assert!(load_roots(std::path::Path::new("/nonexistent/ca.pem")).is_err());
     let receiver = serve(issue(&authority, &params(HOST))).await;
     assert_eq!(post_name(&dispatcher(receiver, roots).0, URL, LONG).await.result.unwrap().status, 200);

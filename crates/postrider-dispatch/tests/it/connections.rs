@@ -1,5 +1,6 @@
 //! Connections: reuse, age, what a request looks like on the wire.
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -47,33 +48,62 @@ async fn a_connection_is_used_again() {
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
 
-#[tokio::test]
-async fn abuse_a42_a_connection_closed_at_the_moment_of_reuse_is_replaced_and_the_request_leaves_once() {
-    const ROUNDS: usize = 50;
-    let (closed, mut was_closed) = mpsc::channel(1);
+/// Sends requests one after the other; after each, the receiver does `mischief` to the idle connection and
+/// closes it. It runs on a thread of its own, and this task blocks the only other one meanwhile, so that the
+/// dispatcher cannot be told before it takes the next request.
+async fn reuse_after(mischief: fn(&mut std::net::TcpStream)) {
+    const ROUNDS: usize = 20;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let receiver = listener.local_addr().unwrap();
+    let (go, may_go) = std::sync::mpsc::channel();
+    let (gone, was_gone) = std::sync::mpsc::channel();
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
-    let receiver = receive(move |mut stream, _| {
-        let (closed, counted) = (closed.clone(), Arc::clone(&counted));
-        async move {
-            if read_request(&mut stream).await.is_some() {
-                counted.fetch_add(1, Ordering::Relaxed);
-                stream.write_all(OK).await.unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut before = None;
+        for _ in 0..ROUNDS {
+            let (mut stream, _) = listener.accept().unwrap();
+            drop(before.take());
+            let mut read = Vec::new();
+            while !read.ends_with(b"{\"hello\":1}") {
+                let mut chunk = [0; 4096];
+                let length = stream.read(&mut chunk).unwrap();
+                read.extend_from_slice(&chunk[..length]);
             }
-            drop(stream);
-            closed.send(()).await.unwrap();
+            counted.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(OK).unwrap();
+            may_go.recv().unwrap();
+            mischief(&mut stream);
+            before = Some(stream);
+            gone.send(()).unwrap();
         }
-    })
-    .await;
+    });
     let dispatcher = loopback();
-    for _ in 0..ROUNDS {
-        // The receiver says keep-alive, closes, and the next request follows at once: the dispatcher still
-        // believes that the connection lives.
+    for round in 1..=ROUNDS {
         let report = post_to(&dispatcher, receiver, LONG).await;
         assert_eq!(report.result.unwrap().status, 200);
-        timeout(LONG, was_closed.recv()).await.unwrap().unwrap();
+        assert_eq!(requests.load(Ordering::Relaxed), round, "each request arrives exactly once");
+        // Lets the dispatcher put the connection into its pool.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        go.send(()).unwrap();
+        was_gone.recv_timeout(LONG).unwrap();
     }
-    assert_eq!(requests.load(Ordering::Relaxed), ROUNDS, "each request arrived exactly once");
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn abuse_a42_a_connection_closed_at_the_moment_of_reuse_is_replaced_and_the_request_leaves_once() {
+    reuse_after(|stream| stream.shutdown(std::net::Shutdown::Both).unwrap()).await;
+}
+
+#[tokio::test]
+async fn abuse_a91_an_answer_sent_ahead_at_the_moment_of_reuse_is_dropped_with_its_connection() {
+    reuse_after(|stream| {
+        stream.write_all(b"HTTP/1.1 299 Ahead\r\nContent-Length: 0\r\n\r\n").unwrap();
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ async fn a_resolver_that_cannot_find_out_is_told_from_one_that_knows() {
     assert!(!resolver.is_alive().await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_name_server_that_is_not_there_is_unavailable() {
     // Bound and then closed: the port answers nothing but "unreachable".
     let port = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
