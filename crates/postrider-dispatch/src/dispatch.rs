@@ -25,6 +25,9 @@ use crate::stream::Remote;
 use crate::target::Target;
 use crate::tls::{self, TlsConfigError};
 
+/// Longest timeout of a request; a longer one is shortened to it.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+
 /// How the dispatcher connects.
 #[derive(Clone, Debug)]
 pub struct DispatchConfig {
@@ -66,7 +69,7 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The bytes to send.
     pub body: Bytes,
-    /// For everything: look-up, connection, sending, the answer's head and body.
+    /// For everything: look-up, connection, sending, the answer's head and body. At most [`MAX_TIMEOUT`].
     pub timeout: Duration,
 }
 
@@ -123,16 +126,17 @@ impl Dispatcher {
     pub async fn send(&self, request: Request) -> Report {
         let started = Instant::now();
         let Request { target, method, headers, body, timeout } = request;
-        let client = self.pool.client(target.slot(), started);
         let mut outgoing = http::Request::new(Full::new(body));
         *outgoing.method_mut() = method;
         *outgoing.uri_mut() = target.uri().clone();
         *outgoing.headers_mut() = headers;
         let connection = capture_connection(&mut outgoing);
 
+        let timeout = timeout.min(MAX_TIMEOUT);
         let deadline = started + timeout;
 
-        let mut head = pin!(PHASE.scope(Cell::default(), client.request(outgoing)));
+        let mut head =
+            pin!(PHASE.scope(Cell::default(), self.pool.request(target.slot(), started, outgoing)));
         let (result, remote_address) = match timeout_at(deadline, head.as_mut()).await {
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();

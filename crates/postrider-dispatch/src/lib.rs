@@ -45,10 +45,10 @@ mod stream;
 mod tls;
 
 pub use connector::{Dial, TcpDial};
-pub use dispatch::{DispatchConfig, Dispatcher, Report, Request};
+pub use dispatch::{DispatchConfig, Dispatcher, MAX_TIMEOUT, Report, Request};
 pub use failure::{Failure, FailureKind};
 pub use guard::{UrlPolicy, Verdict, own_addresses};
-pub use hickory::HickoryResolver;
+pub use hickory::{HickoryResolver, ResolverFault};
 pub use pool::MAX_HEAD_BYTES;
 pub use resolve::Resolve;
 pub use response::{MAX_BODY_READ, MAX_KEPT_BODY, MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADERS, Response};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(crate) type HttpClient = Client<Connector, Full<Bytes>>;
+type HttpClient = Client<Connector, Full<Bytes>>;
 
 struct Slot {
     client: HttpClient,
@@ -63,19 +63,24 @@ impl Pool {
         Self { slots, connector, limits }
     }
 
-    /// The client for an authority whose hash is `hash`.
-    pub(crate) fn client(&self, hash: u64, now: Instant) -> HttpClient {
+    /// Starts a request to an authority whose hash is `hash`.
+    pub(crate) fn request(
+        &self,
+        hash: u64,
+        now: Instant,
+        request: http::Request<Full<Bytes>>,
+    ) -> ResponseFuture {
         // The upper bits: the lower ones of this hash are its weak ones.
         let slot = &self.slots[usize::try_from(hash.rotate_left(8) % SLOTS).unwrap_or(0)];
         let current = slot.load();
         if now < current.expires {
-            return current.client.clone();
+            return current.client.request(request);
         }
         let client = build(self.connector.clone(), self.limits);
         let fresh = Arc::new(Slot { client, expires: now + self.limits.max_age });
         // Whoever comes first replaces it; the others find the new one.
         slot.compare_and_swap(&current, fresh);
-        slot.load().client.clone()
+        slot.load().client.request(request)
     }
 }
 

@@ -158,3 +158,18 @@ async fn localhost_is_loopback_without_a_look_up() {
         assert_eq!(report.remote_address, Some(receiver));
     }
 }
+
+#[tokio::test]
+async fn abuse_a87_a_literal_address_is_dialled_in_the_form_that_was_kept_and_never_looked_up() {
+    for (url, dialled) in [
+        ("https://[2606:4700:0:0::0001]:8443/", "[2606:4700::1]:8443"),
+        ("https://93.184.55394/", "93.184.216.98:443"),
+    ] {
+        let names = Names::with(&[]);
+        let lines = Lines::all(Line::Fails(REFUSED));
+        let failure = post_name(&strict(&names, &lines), url, LONG).await.result.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert_eq!(lines.dialled(), [dialled]);
+        assert!(names.asked.lock().unwrap().is_empty());
+    }
+}
