@@ -4,7 +4,20 @@
 //! drives these machines with real sockets and a real store, a simulator with invented ones.
 #![forbid(unsafe_code)]
 
+pub mod breaker;
+pub mod endpoint;
+pub mod event;
+pub mod fault;
+pub mod fields;
 pub mod id;
+pub mod json;
 pub mod key;
+pub mod node;
+pub mod pace;
+pub mod policy;
+pub mod publication;
 pub mod record;
+pub mod secret;
+mod shard;
+pub mod subscription;
 pub mod time;

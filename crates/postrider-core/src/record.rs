@@ -539,3 +539,16 @@ pub struct Loaded {
     /// Its event, with data.
     pub event: Arc<Event>,
 }
+
+/// A pending delivery without its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingRow {
+    /// Which.
+    pub delivery: DeliveryRef,
+    /// Where it is kept.
+    pub place: Place,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The lane of its event's ordering key, if it has one.
+    pub lane: Option<LaneKey>,
+}

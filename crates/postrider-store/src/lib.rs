@@ -105,6 +105,9 @@ pub struct StoredEndpoint {
     pub has_pending: bool,
     /// Pending deliveries that block their ordering key (at most 4,096), by position, without event data.
     pub blocking: Vec<PendingRow>,
+    /// The lanes that have held deliveries (found by skipping through the held order), so that none is orphaned whose
+    /// blocking head ended just before a crash.
+    pub held: Vec<LaneKey>,
 }
 
 /// A token as stored.
@@ -120,18 +123,7 @@ pub struct StoredToken {
     pub created_at: Timestamp,
 }
 
-/// A pending delivery without its event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PendingRow {
-    /// Which.
-    pub delivery: DeliveryRef,
-    /// Where it is kept.
-    pub place: Place,
-    /// How far it has come.
-    pub progress: Progress,
-    /// The lane of its event's ordering key, if it has one.
-    pub lane: Option<LaneKey>,
-}
+pub use postrider_core::record::PendingRow;
 
 /// How much a page may hold: whichever is reached first, but always at least one entry if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,237 @@
+//! What all shards of a node share: budgets, the ring of endpoints that are ready, timers, and what the next commit holds.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::input::{Attempt, Counts, Load};
+use crate::breaker::BreakerConfig;
+use crate::id::{EndpointNo, Position, TenantNo};
+use crate::record::{Edit, LaneKey, Update};
+use crate::shard::Entry;
+use crate::time::Timestamp;
+
+/// The numbers that bound a node.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Marks this start's groups; drawn at random by the driver.
+    pub writer: u64,
+    /// Seed of the jitter.
+    pub seed: u64,
+    /// The breakers'.
+    pub breaker: BreakerConfig,
+    /// How far a retry's delay may lie off its schedule, in thousandths (200: ±20 %).
+    pub jitter_permille: u32,
+    /// Deliveries in memory, over all endpoints.
+    pub window_entries: usize,
+    /// Bytes of events in memory, over all endpoints.
+    pub window_bytes: usize,
+    /// Attempts under way at once.
+    pub max_in_flight: usize,
+    /// Pending deliveries of one endpoint beyond which new ones are skipped.
+    pub backlog_max: u64,
+    /// Pending deliveries older than this are cancelled as expired.
+    pub pending_max: Duration,
+    /// Rows of a group: events, deliveries and updates.
+    pub group_rows: usize,
+    /// Bytes of a group, unless a single event is larger.
+    pub group_bytes: usize,
+    /// Bytes of events that wait for a commit, beyond which publications are refused.
+    pub inbox_bytes: usize,
+    /// Outcomes that are not durable, beyond which no attempt starts.
+    pub undurable_max: usize,
+    /// How long an outcome may wait for a commit to ride with.
+    pub outcome_delay: Duration,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            writer: 1,
+            seed: 1,
+            breaker: BreakerConfig::default(),
+            jitter_permille: 200,
+            window_entries: 65_536,
+            window_bytes: 64 << 20,
+            max_in_flight: 2_048,
+            backlog_max: 10_000_000,
+            pending_max: Duration::from_secs(14 * 86_400),
+            group_rows: 4_096,
+            group_bytes: 4 << 20,
+            inbox_bytes: 16 << 20,
+            undurable_max: 4_096,
+            outcome_delay: Duration::from_millis(20),
+        }
+    }
+}
+
+/// Blocked ordering keys over all endpoints, beyond which an endpoint that adds one trips.
+pub(crate) const BLOCKED_KEYS_NODE: usize = 65_536;
+/// Pages being read at once.
+const LOADS_IN_FLIGHT: usize = 16;
+/// Entries of a page, at most.
+const PAGE_ENTRIES: usize = 256;
+
+pub(crate) type Owner = (TenantNo, EndpointNo);
+
+/// See the module.
+pub(crate) struct Common {
+    pub(crate) config: NodeConfig,
+    pub(crate) entries: usize,
+    pub(crate) bytes: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) unproven_in_flight: usize,
+    pub(crate) blocked_keys: usize,
+    /// Endpoints that may start an attempt now, in turn.
+    pub(crate) ready: VecDeque<Owner>,
+    pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Owner)>>,
+    pub(crate) wanted: VecDeque<Load>,
+    pub(crate) loading: usize,
+    pub(crate) committed: Position,
+    /// For the next group.
+    pub(crate) updates: Vec<Update>,
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) first_update_at: Option<Timestamp>,
+    /// A successor waits for an outcome of the next group.
+    pub(crate) urgent_commit: bool,
+    /// Lanes to advance when the next group is durable.
+    pub(crate) releases: Vec<(Owner, LaneKey, Position)>,
+    /// Entries to bring into memory when the next group is durable.
+    pub(crate) arrivals: Vec<Entry>,
+    /// Deliveries with updates that are not durable yet, and how many.
+    pub(crate) settling: FxHashMap<Position, u32>,
+    /// Until when nothing is attempted because of a fault of ours, and how long the next such pause is.
+    pub(crate) fault_until: Option<Timestamp>,
+    pub(crate) fault_pause: Duration,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) counts: Counts,
+    random: u64,
+}
+
+/// The first and the longest pause after a fault of ours.
+const FAULT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+impl Common {
+    pub(crate) fn new(config: NodeConfig) -> Self {
+        let random = config.seed;
+        Self {
+            config,
+            entries: 0,
+            bytes: 0,
+            in_flight: 0,
+            unproven_in_flight: 0,
+            blocked_keys: 0,
+            ready: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            wanted: VecDeque::new(),
+            loading: 0,
+            committed: Position::ZERO,
+            updates: Vec::new(),
+            edits: Vec::new(),
+            first_update_at: None,
+            urgent_commit: false,
+            releases: Vec::new(),
+            arrivals: Vec::new(),
+            settling: FxHashMap::default(),
+            fault_until: None,
+            fault_pause: FAULT_PAUSE.0,
+            attempts: Vec::new(),
+            counts: Counts::default(),
+            random,
+        }
+    }
+
+    /// A pseudo-random number (SplitMix64 by Steele, Lea and Flood, 2014), the same for the same seed.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A retry's delay with its jitter.
+    pub(crate) fn jittered(&mut self, delay: Duration) -> Duration {
+        let spread = u64::from(self.config.jitter_permille.min(1_000));
+        if spread == 0 {
+            return delay;
+        }
+        let permille = 1_000 - spread + self.random() % (2 * spread + 1);
+        Duration::from_micros(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX) / 1_000 * permille)
+    }
+
+    /// Entries that still find room.
+    pub(crate) fn free_entries(&self) -> usize {
+        if self.bytes >= self.config.window_bytes {
+            return 0;
+        }
+        self.config.window_entries.saturating_sub(self.entries)
+    }
+
+    pub(crate) fn hold(&mut self, entry: &Entry) {
+        self.entries += 1;
+        self.bytes += entry.event.weight();
+    }
+
+    pub(crate) fn let_go(&mut self, entry: &Entry) {
+        debug_assert!(self.entries > 0);
+        self.entries = self.entries.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(entry.event.weight());
+    }
+
+    /// How many entries one endpoint may keep in memory now: less as the node fills up, so that a few with a backlog do
+    /// not take it all.
+    pub(crate) fn share(&self) -> usize {
+        match self.free_entries() {
+            0 => 0,
+            free => (free / 8).clamp(16, 4_096),
+        }
+    }
+
+    pub(crate) fn push_update(&mut self, update: Update) {
+        self.first_update_at.get_or_insert(update.at);
+        *self.settling.entry(update.delivery.position).or_default() += 1;
+        self.updates.push(update);
+    }
+
+    /// The next page to read, if one is wanted and there is room for it.
+    pub(crate) fn next_load(&mut self) -> Option<Load> {
+        if self.loading >= LOADS_IN_FLIGHT {
+            return None;
+        }
+        let free = self.free_entries();
+        let room = (free / LOADS_IN_FLIGHT).min(PAGE_ENTRIES);
+        let front = self.wanted.front()?;
+        let needs_room = matches!(
+            front.what,
+            super::input::What::Due(_) | super::input::What::Retries(..) | super::input::What::Held(..)
+        );
+        if needs_room && room == 0 {
+            return None;
+        }
+        let mut load = self.wanted.pop_front()?;
+        if needs_room {
+            load.entries = load.entries.min(room).max(1);
+            let bytes_free = self.config.window_bytes.saturating_sub(self.bytes);
+            load.bytes = load.bytes.min(bytes_free / LOADS_IN_FLIGHT);
+        }
+        self.loading += 1;
+        Some(load)
+    }
+
+    pub(crate) fn own_fault(&mut self, now: Timestamp) {
+        self.counts.local_faults += 1;
+        if self.fault_until.is_none_or(|until| until <= now) {
+            self.fault_until = Some(now + self.fault_pause);
+            self.fault_pause = (self.fault_pause * 2).min(FAULT_PAUSE.1);
+        }
+    }
+
+    pub(crate) fn network_works(&mut self) {
+        if self.fault_until.take().is_some() {
+            self.fault_pause = FAULT_PAUSE.0;
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! A node: all shards of a process, and what is global to them. It decides what is stored, attempted and answered; its
+//! driver does it.
+//!
+//! The shape is that of a state machine without I/O. The driver calls [`Node::handle`] with what happened and the time,
+//! carries out the [`Effects`], and wakes it at [`Node::next_wake`]. Commits go in three steps, one group at a time:
+//! [`Node::begin`] takes what is waiting and names the keys to look up, [`Node::build`] makes the group, and after the
+//! store has it, [`Node::committed`] lets it take effect. A group is immutable: after a failure the driver commits the
+//! very same again, so nothing is ever rolled back in memory.
+
+mod commit;
+pub(crate) mod common;
+mod input;
+
+use std::time::Duration;
+
+pub use self::commit::{Begun, Known};
+pub use self::common::NodeConfig;
+use self::common::{Common, Owner};
+pub use self::input::{
+    Attempt, Change, Counts, Directive, Effects, Finished, Input, Load, PageRead, Reply, Restored, Standing,
+    State, Wanted, What,
+};
+pub use crate::shard::CHANGING;
+
+use self::commit::Intake;
+use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
+use crate::shard::{Readiness, Shard};
+use crate::time::Timestamp;
+
+/// Attempts that one endpoint may start in its turn.
+const QUANTUM: usize = 8;
+/// The share of attempts in flight (as a divisor) that endpoints without a recent success may take together: hanging
+/// ones cannot take the places of the healthy.
+const UNPROVEN_SHARE: usize = 2;
+/// How often pending work is looked over for what has expired, at most and at least.
+const EXPIRY_EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3_600));
+/// How long until pages that could not be read are tried again.
+const PAGE_RETRY: Duration = Duration::from_secs(1);
+
+/// See the module. `R` is the driver's handle for whoever waits for an answer.
+pub struct Node<R> {
+    shards: Vec<Shard>,
+    common: Common,
+    intake: Intake<R>,
+    next_expiry: Timestamp,
+    failed_pages: Vec<(Timestamp, Load)>,
+}
+
+impl<R> Node<R> {
+    /// An empty node; positions up to `committed` are taken.
+    pub fn new(config: NodeConfig, committed: Position, now: Timestamp) -> Self {
+        let mut common = Common::new(config);
+        common.committed = committed;
+        let intake = Intake::new(committed);
+        let mut node = Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            common,
+            intake,
+            next_expiry: now,
+            failed_pages: Vec::new(),
+        };
+        node.next_expiry = now + node.expiry_interval();
+        node
+    }
+
+    fn expiry_interval(&self) -> Duration {
+        (self.common.config.pending_max / 50).clamp(EXPIRY_EVERY.0, EXPIRY_EVERY.1)
+    }
+
+    /// Takes an endpoint as a start finds it. Before anything else.
+    pub fn restore(&mut self, restored: Restored, now: Timestamp) {
+        let owner = (restored.tenant, restored.no);
+        self.shards[usize::from(ShardNo::of(owner.0).0)].restore(restored, now, &mut self.common);
+        self.poke(owner, now);
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Timestamp, input: Input<R>, effects: &mut Effects<R>) {
+        match input {
+            Input::Publish(items, reply) => self.publish(items, reply, effects),
+            Input::Edit(changes, reply) => self.intake.edits.push((changes, reply)),
+            Input::Tested(record, reply) => self.intake.tests.push((*record, reply)),
+            Input::Finished(finished) => {
+                let owner = (finished.delivery.tenant, finished.delivery.endpoint);
+                self.shard(owner.0).finish(*finished, now);
+                self.poke(owner, now);
+            }
+            Input::Page(page) => {
+                let owner = (page.load.tenant, page.load.endpoint);
+                self.common.loading = self.common.loading.saturating_sub(1);
+                self.shard(owner.0).page(*page, now);
+                self.poke(owner, now);
+            }
+            Input::PageFailed(load) => {
+                self.common.loading = self.common.loading.saturating_sub(1);
+                self.failed_pages.push((now + PAGE_RETRY, load));
+            }
+            Input::Retry(wanted, reply) => self.intake.retries.push((*wanted, reply)),
+            Input::Cancel(wanted, reply) => {
+                let owner = (wanted.delivery.tenant, wanted.delivery.endpoint);
+                match self.shard(owner.0).cancel(*wanted, now) {
+                    Ok(()) => {
+                        self.common.urgent_commit = true;
+                        self.intake.waiting.push(reply);
+                    }
+                    Err(why) => effects.replies.push((reply, Reply::Conflict(why))),
+                }
+                self.poke(owner, now);
+            }
+            Input::Tick => {}
+        }
+        self.tick(now);
+        self.flush(now, effects);
+    }
+
+    /// Does what is due by now.
+    fn tick(&mut self, now: Timestamp) {
+        while let Some(&std::cmp::Reverse((at, owner))) = self.common.timers.peek() {
+            if at > now {
+                break;
+            }
+            self.common.timers.pop();
+            let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
+            let Some(slot) = shard.slots.get_mut(&owner.1) else { continue };
+            if slot.wake_at == Some(at) {
+                slot.wake_at = None;
+                self.poke(owner, now);
+            }
+        }
+        if self.failed_pages.iter().any(|(at, _)| *at <= now) {
+            let due: Vec<Load> =
+                self.failed_pages.extract_if(.., |(at, _)| *at <= now).map(|(_, load)| load).collect();
+            for load in due {
+                self.shards[usize::from(ShardNo::of(load.tenant).0)].page_failed(load);
+                self.poke((load.tenant, load.endpoint), now);
+            }
+        }
+        if self.next_expiry <= now {
+            self.next_expiry = now + self.expiry_interval();
+            let before = now - self.common.config.pending_max;
+            for shard in &self.shards {
+                for slot in shard.slots.values().filter(|s| s.pending > 0 && s.ended().is_none()) {
+                    let (tenant, endpoint, what) = (slot.tenant, slot.no, What::Before(before));
+                    self.common.wanted.push_back(Load { tenant, endpoint, what, entries: 1_000, bytes: 0 });
+                }
+            }
+        }
+    }
+
+    /// Looks at an endpoint after something about it changed.
+    fn poke(&mut self, owner: Owner, now: Timestamp) {
+        let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
+        let Some(slot) = shard.slots.get_mut(&owner.1) else { return };
+        if slot.deleted && slot.drained && slot.in_flight == 0 && slot.settling == 0 && !slot.loading.any() {
+            shard.slots.remove(&owner.1);
+            return;
+        }
+        slot.overtake(now, &mut self.common);
+        slot.want_pages(now, &mut self.common);
+        let mut wake = slot.next_duty(now);
+        match slot.readiness(now) {
+            Readiness::Now if !slot.queued => {
+                slot.queued = true;
+                slot.queued_at = now;
+                self.common.ready.push_back(owner);
+            }
+            Readiness::At(at) => wake = Some(wake.map_or(at, |w| w.min(at))),
+            Readiness::Now | Readiness::Idle => {}
+        }
+        if let Some(at) = wake
+            && slot.wake_at.is_none_or(|old| at < old)
+        {
+            slot.wake_at = Some(at);
+            self.common.timers.push(std::cmp::Reverse((at, owner)));
+        }
+    }
+
+    /// Hands out attempts in turn, and pages where there is room.
+    fn flush(&mut self, now: Timestamp, effects: &mut Effects<R>) {
+        self.schedule(now);
+        effects.attempts.append(&mut self.common.attempts);
+        while let Some(load) = self.common.next_load() {
+            effects.loads.push(load);
+        }
+    }
+
+    fn schedule(&mut self, now: Timestamp) {
+        let config = &self.common.config;
+        let (max, unproven_max, undurable_max) =
+            (config.max_in_flight, config.max_in_flight / UNPROVEN_SHARE, config.undurable_max);
+        let mut turns = self.common.ready.len();
+        while turns > 0 {
+            // After a fault of ours one attempt shows whether the network is back; its end decides about the others.
+            let trial = match self.common.fault_until {
+                Some(until) if until > now || self.common.in_flight > 0 => return,
+                Some(_) => true,
+                None => false,
+            };
+            let undurable = self.common.updates.len() + self.intake.undurable();
+            if self.common.in_flight >= max || undurable + self.common.in_flight >= undurable_max {
+                return;
+            }
+            let Some(owner) = self.common.ready.pop_front() else { return };
+            turns -= 1;
+            let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
+            let Some(slot) = shard.slots.get(&owner.1) else { continue };
+            if !slot.proven && self.common.unproven_in_flight >= unproven_max {
+                self.common.ready.push_back(owner);
+                continue;
+            }
+            let quantum = if trial { 1 } else { QUANTUM };
+            for _ in 0..quantum {
+                let ready = shard.slots.get(&owner.1).is_some_and(|s| s.readiness(now) == Readiness::Now);
+                if !ready || self.common.in_flight >= max {
+                    break;
+                }
+                shard.start(owner.1, now, &mut self.common);
+            }
+            if let Some(slot) = shard.slots.get_mut(&owner.1) {
+                slot.queued = false;
+            }
+            let before = self.common.ready.len();
+            self.poke(owner, now);
+            // What is still ready goes on when the others have had their turn.
+            turns += self.common.ready.len() - before;
+        }
+    }
+
+    /// When it wants an [`Input::Tick`] at the latest.
+    pub fn next_wake(&self) -> Timestamp {
+        let timer = self.common.timers.peek().map(|t| t.0.0);
+        let fault =
+            self.common.fault_until.filter(|_| self.common.in_flight == 0 && !self.common.ready.is_empty());
+        let pages = self.failed_pages.iter().map(|(at, _)| *at).min();
+        [timer, fault, pages, Some(self.next_expiry)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Timestamp::FAR_FUTURE)
+    }
+
+    /// How an endpoint stands.
+    pub fn standing(&self, tenant: TenantNo, endpoint: EndpointNo) -> Option<Standing> {
+        self.shards[usize::from(ShardNo::of(tenant).0)].standing(endpoint)
+    }
+
+    /// How long the endpoint at the head of the ring has waited for its turn.
+    pub fn longest_wait(&self, now: Timestamp) -> Duration {
+        let head = self.common.ready.front();
+        let slot =
+            head.and_then(|(tenant, no)| self.shards[usize::from(ShardNo::of(*tenant).0)].slots.get(no));
+        slot.map_or(Duration::ZERO, |slot| now.since(slot.queued_at))
+    }
+
+    /// Counts since the start.
+    pub fn counts(&self) -> Counts {
+        self.common.counts
+    }
+
+    /// Attempts under way.
+    pub fn in_flight(&self) -> usize {
+        self.common.in_flight
+    }
+
+    /// Deliveries and bytes of events in memory.
+    pub fn memory(&self) -> (usize, usize) {
+        (self.common.entries, self.common.bytes)
+    }
+
+    /// Whether dispatch pauses because of a fault of ours.
+    pub fn own_fault(&self) -> bool {
+        self.common.fault_until.is_some()
+    }
+
+    /// Stops starting attempts: what is pending stays for the next start.
+    pub fn stop_dispatch(&mut self) {
+        self.common.config.max_in_flight = 0;
+    }
+
+    fn shard(&mut self, tenant: TenantNo) -> ShardWith<'_> {
+        ShardWith { shard: &mut self.shards[usize::from(ShardNo::of(tenant).0)], common: &mut self.common }
+    }
+}
+
+/// A shard with what it shares with the others, so that a call names both once.
+struct ShardWith<'a> {
+    shard: &'a mut Shard,
+    common: &'a mut Common,
+}
+
+impl ShardWith<'_> {
+    fn finish(self, finished: Finished, now: Timestamp) {
+        self.shard.finish(finished, now, self.common);
+    }
+
+    fn page(self, page: PageRead, now: Timestamp) {
+        self.shard.page(page, now, self.common);
+    }
+
+    fn cancel(self, wanted: Wanted, now: Timestamp) -> Result<(), &'static str> {
+        self.shard.cancel(wanted, now, self.common)
+    }
+}

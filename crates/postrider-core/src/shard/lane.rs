@@ -1,0 +1,246 @@
+//! Lanes: the deliveries of one endpoint with one ordering key leave one at a time, and a failing one holds back only
+//! its own key, for a bounded time.
+//!
+//! A lane exists while one of its deliveries is on its way (the head) or others wait behind it. A few successors wait in
+//! memory; the rest is `held` in the store, outside the due order, so that a blocked key cannot fill the window. While
+//! anything is held, everything newer is held too: that keeps the order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::slot::{Entry, Slot};
+use crate::id::Position;
+use crate::node::common::{BLOCKED_KEYS_NODE, Common};
+use crate::record::{DeliveryRef, Disposition, LaneKey, Place, Progress, Update};
+use crate::time::Timestamp;
+
+/// Successors of a blocked head that wait in memory.
+const WAITING_BLOCKED: usize = 16;
+/// Successors of a head that is on its way that wait in memory: one busy key may not fill the window either.
+const WAITING: usize = 64;
+/// Blocked keys of one endpoint, beyond which it trips.
+const BLOCKED_KEYS_ENDPOINT: usize = 4_096;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    /// The delivery on its way: due, being attempted, waiting for its retry, or for its outcome to become durable.
+    pub(crate) head: Option<Position>,
+    /// In memory, in order; not due before the head is through.
+    pub(crate) waiting: VecDeque<Entry>,
+    /// Set while the head waits for a retry.
+    pub(crate) blocked: Option<Blocked>,
+    /// Set while deliveries of this lane are held in the store.
+    pub(crate) held: Option<Held>,
+}
+
+/// A head that failed and waits for its retry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blocked {
+    pub(crate) delivery: DeliveryRef,
+    pub(crate) place: Place,
+    pub(crate) progress: Progress,
+    /// When it is overtaken, by the endpoint's clock.
+    pub(crate) deadline: Duration,
+}
+
+/// What of a lane is held in the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    /// Everything up to this position is in memory or done.
+    pub(crate) cursor: Position,
+    /// A page read at or after this position shows all that is held.
+    pub(crate) last: Position,
+    /// Moves to the held order that are not durable yet.
+    pub(crate) undurable: u32,
+    pub(crate) loading: bool,
+}
+
+impl Held {
+    pub(crate) fn from(cursor: Position, last: Position) -> Self {
+        Self { cursor, last, undurable: 0, loading: false }
+    }
+}
+
+impl Slot {
+    /// Whether a delivery accepted now goes to the held order at once.
+    pub(crate) fn holds_new(&self, lane: LaneKey) -> bool {
+        // With due work in the store only, something older of the same key may still be among it: due order then.
+        self.spill.is_none() && self.lanes.get(&lane).is_some_and(|l| l.held.is_some())
+    }
+
+    /// Brings a due entry into memory: to be attempted, or behind its lane's head.
+    pub(crate) fn enqueue(&mut self, entry: Entry, now: Timestamp, common: &mut Common) {
+        let Some(key) = entry.lane else {
+            self.hold(&entry, common);
+            self.fresh.push_back(entry);
+            return;
+        };
+        let lane = self.lanes.entry(key).or_default();
+        let idle = lane.head.is_none() && lane.waiting.is_empty() && lane.held.is_none();
+        if idle || lane.head == Some(entry.position()) {
+            lane.head = Some(entry.position());
+            self.hold(&entry, common);
+            self.fresh.push_back(entry);
+            return;
+        }
+        let room = if lane.blocked.is_some() { WAITING_BLOCKED } else { WAITING };
+        let full = lane.held.is_some() || lane.waiting.len() >= room;
+        if full && entry.progress.run == 0 {
+            self.move_to_held(key, entry, now, common);
+        } else {
+            self.entries += 1;
+            common.hold(&entry);
+            lane.waiting.push_back(entry);
+        }
+    }
+
+    /// Takes an entry that is not in memory's accounts out of the due order, into the held order.
+    fn move_to_held(&mut self, key: LaneKey, entry: Entry, now: Timestamp, common: &mut Common) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let before = Position(entry.position().0 - 1);
+        let held = lane.held.get_or_insert(Held::from(before, common.committed));
+        held.cursor = held.cursor.min(before);
+        if entry.place == Place::Held(key) {
+            return;
+        }
+        held.undurable += 1;
+        self.settling += 1;
+        common.push_update(Update {
+            delivery: entry.delivery,
+            from: Some(entry.place),
+            to: Disposition::Pending(Place::Held(key)),
+            progress: entry.progress,
+            attempt: None,
+            at: now,
+        });
+    }
+
+    /// A delivery accepted as held became durable at `last`.
+    pub(crate) fn held_accepted(
+        &mut self,
+        key: LaneKey,
+        entry: Entry,
+        last: Position,
+        now: Timestamp,
+        common: &mut Common,
+    ) {
+        match self.lanes.get_mut(&key).and_then(|l| l.held.as_mut()) {
+            Some(held) => held.last = held.last.max(last),
+            // The lane got free in the meantime.
+            None => self.enqueue(entry, now, common),
+        }
+    }
+
+    /// A move to the held order became durable at `last`.
+    pub(crate) fn held_durable(&mut self, key: LaneKey, last: Position) {
+        if let Some(held) = self.lanes.get_mut(&key).and_then(|l| l.held.as_mut()) {
+            held.undurable = held.undurable.saturating_sub(1);
+            held.last = held.last.max(last);
+        }
+    }
+
+    /// The head failed and waits: what is behind it may not fill the window.
+    pub(crate) fn block(&mut self, key: LaneKey, mut blocked: Blocked, now: Timestamp, common: &mut Common) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        if let Some(old) = lane.blocked {
+            blocked.deadline = old.deadline;
+        } else {
+            self.blocked_lanes += 1;
+            common.blocked_keys += 1;
+        }
+        self.holds.insert((blocked.deadline, key));
+        lane.blocked = Some(blocked);
+        let keep = WAITING_BLOCKED.min(lane.waiting.len());
+        // A later run keeps its place in due order and stays: there are few of them, each asked for by a person.
+        let (later, surplus): (Vec<Entry>, Vec<Entry>) =
+            lane.waiting.drain(keep..).partition(|e| e.progress.run > 0);
+        lane.waiting.extend(later);
+        for entry in surplus {
+            self.let_go(&entry, common);
+            self.move_to_held(key, entry, now, common);
+        }
+        if self.blocked_lanes > BLOCKED_KEYS_ENDPOINT || common.blocked_keys > BLOCKED_KEYS_NODE {
+            let config = common.config.breaker;
+            self.trip(now, &config, common);
+        }
+    }
+
+    /// The head does not wait any more: it is being attempted, has ended, or was overtaken.
+    pub(crate) fn unblock(&mut self, key: LaneKey, common: &mut Common) -> Option<Blocked> {
+        let blocked = self.lanes.get_mut(&key)?.blocked.take()?;
+        self.holds.remove(&(blocked.deadline, key));
+        self.blocked_lanes = self.blocked_lanes.saturating_sub(1);
+        common.blocked_keys = common.blocked_keys.saturating_sub(1);
+        Some(blocked)
+    }
+
+    /// The head is through, and that is durable: the next one may leave.
+    pub(crate) fn advance(&mut self, key: LaneKey, head: Position, common: &mut Common) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        if lane.head.is_some_and(|h| h != head) {
+            return;
+        }
+        lane.head = None;
+        self.unblock(key, common);
+        self.fill(key);
+    }
+
+    /// Gives an idle lane its next head, from memory or (by a page that is asked for later) from the store.
+    pub(crate) fn fill(&mut self, key: LaneKey) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        if lane.head.is_some() {
+            return;
+        }
+        if let Some(next) = lane.waiting.pop_front() {
+            lane.head = Some(next.position());
+            self.fresh.push_front(next);
+        } else if lane.held.is_none() {
+            self.lanes.remove(&key);
+        } else {
+            self.idle_lanes.insert(key);
+        }
+    }
+
+    /// The head of a blocked lane is attempted: it cannot be overtaken meanwhile.
+    pub(crate) fn stop_hold(&mut self, key: LaneKey) {
+        if let Some(blocked) = self.lanes.get(&key).and_then(|l| l.blocked) {
+            self.holds.remove(&(blocked.deadline, key));
+        }
+    }
+
+    /// Lets the successors of heads pass whose time is over and which are not being attempted.
+    pub(crate) fn overtake(&mut self, now: Timestamp, common: &mut Common) {
+        while let Some(&(deadline, key)) = self.holds.first() {
+            if deadline > self.clock(now) {
+                return;
+            }
+            self.holds.pop_first();
+            let Some(mut blocked) = self.unblock(key, common) else { continue };
+            blocked.progress.overtaken = true;
+            blocked.progress.blocking = false;
+            blocked.progress.held_ms = millis(self.policy.hold_max);
+            if let Place::Retry(at) = blocked.place
+                && let Some(entry) = self.retries.get_mut(&(at, blocked.delivery.position))
+            {
+                entry.progress = blocked.progress;
+                entry.lane = None;
+            }
+            self.settling += 1;
+            common.releases.push(((self.tenant, self.no), key, blocked.delivery.position));
+            common.urgent_commit = true;
+            common.push_update(Update {
+                delivery: blocked.delivery,
+                from: Some(blocked.place),
+                to: Disposition::Pending(blocked.place),
+                progress: blocked.progress,
+                attempt: None,
+                at: now,
+            });
+        }
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,240 @@
+//! One shard: tenants, their subscriptions, and all that is decided about their endpoints' deliveries.
+//!
+//! A [`Shard`] is fully deterministic: it does no I/O, reads no clock, draws no randomness of its own. Its node hands it
+//! inputs and the time, and collects what is to be done.
+
+mod drop;
+mod lane;
+mod outcome;
+mod page;
+mod request;
+mod slot;
+mod start;
+
+use rustc_hash::FxHashMap;
+
+pub(crate) use lane::Held;
+pub use request::CHANGING;
+pub(crate) use slot::{Entry, Slot, Spill, lane_of};
+pub(crate) use start::Readiness;
+
+use crate::breaker::Breaker;
+use crate::id::{EndpointNo, Position, TenantNo};
+use crate::node::common::Common;
+use crate::node::{Restored, Standing, State};
+use crate::policy::Policy;
+use crate::publication::Publication;
+use crate::record::{Accepted, Event, KeyHash, LaneKey, Owed, Reason, Start};
+use crate::subscription::Subscriptions;
+use crate::time::Timestamp;
+
+/// A delivery that is being attempted.
+pub(crate) struct Flight {
+    entry: Entry,
+    /// It counts against the places of endpoints without a recent success.
+    unproven: bool,
+}
+
+/// Deliveries that are being attempted.
+type Flights = FxHashMap<Position, Flight>;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Shard {
+    subscriptions: FxHashMap<TenantNo, Subscriptions>,
+    pub(crate) slots: FxHashMap<EndpointNo, Slot>,
+    /// Deliveries that are being attempted.
+    pub(crate) flights: Flights,
+    matching: Vec<EndpointNo>,
+}
+
+impl Shard {
+    /// Takes an endpoint as a start finds it.
+    pub(crate) fn restore(&mut self, restored: Restored, now: Timestamp, common: &mut Common) {
+        let Restored { no, tenant, policy, deleted, health, last_sequence, has_pending, blocking, held } =
+            restored;
+        if !deleted {
+            self.subscriptions.entry(tenant).or_default().insert(no, &policy.patterns);
+        }
+        let mut slot = Slot::new(no, tenant, policy, now);
+        slot.sequence = last_sequence;
+        slot.deleted = deleted;
+        if let Some(at) = health.tripped_at {
+            slot.breaker = Breaker::restored(at, now, &common.config.breaker);
+        }
+        slot.failing_since = health.failing_since;
+        slot.disabled.clone_from(&health.disabled);
+        slot.recorded_health = health;
+        slot.drained = !has_pending;
+        slot.set_clock(now);
+        if has_pending {
+            slot.counted = false;
+            slot.spill = Some(Spill { cursor: Position::ZERO, last: common.committed });
+            slot.stored_retry = Some(Timestamp::EPOCH);
+        }
+        for key in held {
+            slot.lanes.entry(key).or_default().held = Some(Held::from(Position::ZERO, common.committed));
+        }
+        for (delivery, place, progress, key) in blocking {
+            let lane = slot.lanes.entry(key).or_default();
+            if lane.head.is_some() {
+                continue;
+            }
+            lane.head = Some(delivery.position);
+            let left =
+                slot.policy.hold_max.saturating_sub(std::time::Duration::from_millis(progress.held_ms));
+            let deadline = slot.clock(now) + left;
+            slot.block(key, lane::Blocked { delivery, place, progress, deadline }, now, common);
+        }
+        let idle: Vec<LaneKey> =
+            slot.lanes.iter().filter(|(_, l)| l.head.is_none()).map(|(k, _)| *k).collect();
+        slot.idle_lanes.extend(idle);
+        self.slots.insert(no, slot);
+    }
+
+    /// Makes or changes an endpoint; in force for what is accepted from now on.
+    pub(crate) fn put_endpoint(
+        &mut self,
+        no: EndpointNo,
+        tenant: TenantNo,
+        policy: Policy,
+        now: Timestamp,
+        common: &mut Common,
+    ) {
+        let index = self.subscriptions.entry(tenant).or_default();
+        let Some(slot) = self.slots.get_mut(&no) else {
+            index.insert(no, &policy.patterns);
+            self.slots.insert(no, Slot::new(no, tenant, policy, now));
+            return;
+        };
+        index.remove(no, &slot.policy.patterns);
+        index.insert(no, &policy.patterns);
+        slot.change(policy, now, common);
+    }
+
+    /// Removes an endpoint; its pending work is ended in steps.
+    pub(crate) fn delete_endpoint(&mut self, no: EndpointNo, now: Timestamp, common: &mut Common) {
+        let Some(slot) = self.slots.get_mut(&no) else { return };
+        if let Some(index) = self.subscriptions.get_mut(&slot.tenant) {
+            index.remove(no, &slot.policy.patterns);
+        }
+        slot.deleted = true;
+        slot.drained = false;
+        slot.drop_window(common);
+        slot.set_clock(now);
+    }
+
+    /// Removes a tenant with its endpoints. Returns them.
+    pub(crate) fn delete_tenant(
+        &mut self,
+        tenant: TenantNo,
+        now: Timestamp,
+        common: &mut Common,
+    ) -> Vec<EndpointNo> {
+        let mut gone: Vec<EndpointNo> =
+            self.slots.values().filter(|s| s.tenant == tenant && !s.deleted).map(|s| s.no).collect();
+        gone.sort_unstable();
+        for &no in &gone {
+            self.delete_endpoint(no, now, common);
+        }
+        self.subscriptions.remove(&tenant);
+        gone
+    }
+
+    /// Decides whom an event is owed to. Sequence numbers are given here.
+    pub(crate) fn accept(
+        &mut self,
+        publication: Publication,
+        position: Position,
+        now: Timestamp,
+        backlog_max: u64,
+    ) -> Accepted {
+        let event = Event {
+            position,
+            tenant: publication.tenant,
+            accepted_at: now,
+            occurred_at: publication.occurred_at.unwrap_or(now),
+            event_type: publication.event_type,
+            own_id: publication.own_id,
+            key: publication.key,
+            attributes: publication.attributes,
+            data: publication.data,
+        };
+        let key = event.key.as_deref().map(|key| KeyHash::ordering(event.tenant, key));
+        let own_id = event.own_id.as_deref().map(|id| KeyHash::own_id(event.tenant, id));
+        let mut deliveries = Vec::new();
+        if let Some(index) = self.subscriptions.get(&event.tenant) {
+            index.matching(&event.event_type, &mut self.matching);
+            deliveries.reserve_exact(self.matching.len());
+            for no in &self.matching {
+                let Some(slot) = self.slots.get_mut(no) else { continue };
+                slot.sequence += 1;
+                deliveries.push(Owed {
+                    endpoint: *no,
+                    sequence: slot.sequence,
+                    start: slot.receive(key, backlog_max),
+                });
+            }
+        }
+        let idempotency = publication.idempotency.or(own_id).zip(publication.body);
+        Accepted { event: std::sync::Arc::new(event), deliveries, idempotency, own_id, key }
+    }
+
+    /// How an endpoint stands.
+    pub(crate) fn standing(&self, no: EndpointNo) -> Option<Standing> {
+        let slot = self.slots.get(&no).filter(|s| !s.deleted)?;
+        let state = match (&slot.disabled, slot.breaker.retry_at()) {
+            (Some(reason), _) => State::Disabled { reason: reason.to_string() },
+            (None, _) if !slot.policy.enabled => State::Paused,
+            (None, Some(retry_at)) => State::Tripped { retry_at },
+            (None, None) => State::Active,
+        };
+        Some(Standing { state, sequence: slot.sequence, pending: slot.pending })
+    }
+}
+
+impl Slot {
+    /// How a delivery begins that is accepted now.
+    fn receive(&mut self, key: Option<KeyHash>, backlog_max: u64) -> Start {
+        let skipped = if self.disabled.is_some() {
+            Some(Reason::EndpointDisabled)
+        } else if !self.policy.enabled && self.policy.pause_skips {
+            Some(Reason::Paused)
+        } else if self.pending >= backlog_max {
+            Some(Reason::BacklogFull)
+        } else {
+            None
+        };
+        if let Some(reason) = skipped {
+            return Start::Skipped(reason);
+        }
+        self.pending += 1;
+        match key.map(KeyHash::lane).filter(|_| self.ordered) {
+            Some(lane) if self.holds_new(lane) => Start::Held(lane),
+            _ => Start::Due,
+        }
+    }
+
+    /// A delivery of an accepted event became durable: into memory if there is room, else the store keeps it.
+    pub(crate) fn arrive(
+        &mut self,
+        entry: Entry,
+        held: Option<LaneKey>,
+        last: Position,
+        now: Timestamp,
+        common: &mut Common,
+    ) {
+        if let Some(key) = held {
+            self.held_accepted(key, entry, last, now, common);
+            return;
+        }
+        // An endpoint that is given up has more to end now.
+        self.drained &= self.ended().is_none();
+        let live = self.spill.is_none() && self.running() && !self.tripped() && self.entries < common.share();
+        if live {
+            self.enqueue(entry, now, common);
+        } else {
+            self.spill_from(entry.position(), entry.position());
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Paging: when an endpoint wants work from the store, and what is made of a page that was read.
+//!
+//! A page shows the store as it was when it was read. Three rules keep it from bringing anything twice or losing it: what
+//! is being attempted is passed over (its end decides about it); a page ends before a delivery whose update was not
+//! durable when it was read (it is read again a little later); what was accepted after the last group that the node knows
+//! to be committed is left for that group's own arrival.
+
+use super::outcome::NEAR;
+use super::slot::{Entry, Slot};
+use super::{Flights, Shard};
+use crate::id::Position;
+use crate::node::common::Common;
+use crate::node::{Load, PageRead, What};
+use crate::record::{Disposition, LaneKey, Loaded, PendingRow, Place, Reason, Status, Trigger, Update};
+use crate::time::Timestamp;
+
+/// Below so many entries in memory an endpoint with spilled work wants more.
+const LOW_WATER: usize = 32;
+/// Candidates that a tripped endpoint's probe chooses from.
+const PROBE_CANDIDATES: usize = 16;
+/// Entries that a page is asked for.
+const PAGE_ENTRIES: usize = 256;
+/// Bytes of data that a page is asked for.
+const PAGE_BYTES: usize = 1 << 20;
+/// Deliveries ended by one step of an endpoint's removal, at most.
+pub(crate) const DRAIN_STEP: usize = 1_000;
+
+impl Slot {
+    /// Asks for the pages that it can use now.
+    pub(crate) fn want_pages(&mut self, now: Timestamp, common: &mut Common) {
+        let (tenant, endpoint) = (self.tenant, self.no);
+        let load = |what, entries| Load { tenant, endpoint, what, entries, bytes: PAGE_BYTES };
+        if self.ended().is_some() {
+            if !self.drained && !self.loading.any() && self.in_flight == 0 && self.settling == 0 {
+                self.loading.drain = true;
+                common.wanted.push_back(load(What::Any, DRAIN_STEP));
+            }
+            return;
+        }
+        if !self.counted && !self.loading.drain {
+            self.counted = true;
+            common.wanted.push_back(load(What::Count, 0));
+        }
+        if !self.running() {
+            return;
+        }
+        let probing = self.tripped();
+        if probing {
+            let due = self.breaker.next_probe().is_some_and(|at| at <= now);
+            if !due || !self.fresh.is_empty() || !self.retries.is_empty() {
+                return;
+            }
+        }
+        let entries = if probing { PROBE_CANDIDATES } else { PAGE_ENTRIES };
+        if let Some(spill) = self.spill
+            && !self.loading.due
+            && self.fresh.len() < LOW_WATER
+            && self.entries < PAGE_ENTRIES
+            && spill.cursor < common.committed
+        {
+            self.loading.due = true;
+            common.wanted.push_back(load(What::Due(spill.cursor), entries));
+        }
+        if let Some(at) = self.stored_retry
+            && !self.loading.retries
+            && (probing || at <= now + NEAR / 2)
+            && self.retries.len() < PAGE_ENTRIES
+        {
+            self.loading.retries = true;
+            self.stored_while_loading = None;
+            let until = if probing { Timestamp::FAR_FUTURE } else { now + NEAR };
+            common.wanted.push_back(load(What::Retries(self.retry_cursor, until), entries));
+        }
+        while !self.idle_lanes.is_empty() {
+            let Some(key) = self.idle_lanes.pop_first() else { break };
+            let Some(lane) = self.lanes.get_mut(&key).filter(|l| l.head.is_none()) else { continue };
+            let Some(held) = &mut lane.held else {
+                self.fill(key);
+                continue;
+            };
+            if held.loading {
+                continue;
+            }
+            if held.undurable > 0 {
+                // Asked for again when they are durable.
+                continue;
+            }
+            held.loading = true;
+            self.loading.held += 1;
+            common.wanted.push_back(load(What::Held(key, held.cursor), entries.min(64)));
+        }
+    }
+
+    fn stale(&self, position: Position, common: &Common) -> bool {
+        common.settling.contains_key(&position) || self.settled_while_loading.contains(&position)
+    }
+
+    /// Whether a delivery is in memory already because somebody asked for it by hand.
+    fn asked_for(&self, loaded: &Loaded) -> bool {
+        let position = loaded.delivery.position;
+        loaded.progress.trigger == Trigger::Retry
+            && (self.urgent.iter().any(|e| e.position() == position)
+                || self.lanes.values().any(|l| l.waiting.iter().any(|e| e.position() == position)))
+    }
+
+    fn due_page(&mut self, page: PageRead, flights: &Flights, now: Timestamp, common: &mut Common) {
+        self.loading.due = false;
+        let Some(spill) = self.spill else { return };
+        let What::Due(asked) = page.load.what else { return };
+        let too_wide = self.tripped() && page.load.entries > PROBE_CANDIDATES;
+        if spill.cursor != asked || !self.running() || too_wide {
+            // Something changed meanwhile: another page will tell.
+            return;
+        }
+        let mut complete = page.complete;
+        let watermark = page.watermark.min(common.committed);
+        let mut cursor = spill.cursor;
+        for loaded in page.entries {
+            let Place::Due(rank) = loaded.place else { continue };
+            if rank > common.committed || self.stale(loaded.delivery.position, common) {
+                common.urgent_commit |= !common.updates.is_empty();
+                complete = false;
+                break;
+            }
+            cursor = rank;
+            if !flights.contains_key(&loaded.delivery.position) && !self.asked_for(&loaded) {
+                let entry = Entry::loaded(loaded, self.ordered);
+                self.enqueue(entry, now, common);
+            }
+        }
+        // `enqueue` may have tripped the endpoint and dropped what came.
+        let Some(spill) = &mut self.spill else { return };
+        if spill.cursor != asked {
+            return;
+        }
+        spill.cursor = cursor;
+        if complete {
+            spill.cursor = cursor.max(watermark);
+            if spill.last <= watermark {
+                self.spill = None;
+            }
+        }
+    }
+
+    fn retry_page(&mut self, page: PageRead, flights: &Flights, common: &mut Common) {
+        self.loading.retries = false;
+        let What::Retries(asked, until) = page.load.what else { return };
+        let since = self.stored_while_loading.take();
+        let too_wide = self.tripped() && page.load.entries > PROBE_CANDIDATES;
+        if !self.running() || self.retry_cursor != asked || too_wide {
+            self.stored_retry = self.stored_retry.or(since).or(Some(Timestamp::EPOCH));
+            return;
+        }
+        let mut cursor = asked;
+        let mut next = page.next;
+        if page.complete && until != Timestamp::FAR_FUTURE {
+            cursor = cursor.max((until, Position::MAX));
+        }
+        for loaded in page.entries {
+            let Place::Retry(at) = loaded.place else { continue };
+            let key = (at, loaded.delivery.position);
+            if self.stale(key.1, common) {
+                common.urgent_commit |= !common.updates.is_empty();
+                next = Some(at);
+                break;
+            }
+            if !page.complete || until == Timestamp::FAR_FUTURE {
+                cursor = key;
+            }
+            if flights.contains_key(&key.1) || self.retries.contains_key(&key) {
+                continue;
+            }
+            let mut entry = Entry::loaded(loaded, self.ordered);
+            // A retry from before ordering was turned on has no lane to hold.
+            if !entry.progress.blocking {
+                entry.lane = None;
+            }
+            self.hold(&entry, common);
+            self.retries.insert(key, entry);
+        }
+        if next.is_some_and(|at| at <= cursor.0) {
+            cursor = asked;
+        }
+        self.retry_cursor = cursor;
+        self.stored_retry = match (next, since) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if let Some(at) = since {
+            self.store_retry(at);
+        }
+    }
+
+    fn held_page(&mut self, key: LaneKey, page: PageRead, flights: &Flights, common: &mut Common) {
+        self.loading.held = self.loading.held.saturating_sub(1);
+        let What::Held(_, asked) = page.load.what else { return };
+        let committed = common.committed;
+        let running = self.running() && !self.tripped();
+        let stale: Vec<Position> = page
+            .entries
+            .iter()
+            .map(|l| l.delivery.position)
+            .filter(|p| *p > committed || self.stale(*p, common))
+            .collect();
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(held) = &mut lane.held else { return };
+        held.loading = false;
+        if !running || held.cursor != asked || held.undurable > 0 {
+            self.idle_lanes.insert(key);
+            return;
+        }
+        let mut complete = page.complete;
+        for loaded in page.entries {
+            let position = loaded.delivery.position;
+            if stale.contains(&position) {
+                complete = false;
+                break;
+            }
+            held.cursor = position;
+            if !flights.contains_key(&position) {
+                let mut entry = Entry::loaded(loaded, true);
+                entry.lane = Some(key);
+                self.entries += 1;
+                common.hold(&entry);
+                lane.waiting.push_back(entry);
+            }
+        }
+        if complete && held.last <= page.watermark.min(committed) {
+            lane.held = None;
+        }
+        self.fill(key);
+    }
+
+    /// Ends what a page shows.
+    fn end_page(&mut self, page: PageRead, flights: &Flights, now: Timestamp, common: &mut Common) {
+        let ending = match page.load.what {
+            What::Any => self.ended(),
+            _ => Some((Status::Cancelled, Reason::Expired)),
+        };
+        let Some((status, reason)) = ending else { return };
+        for row in page.rows {
+            let position = row.delivery.position;
+            if !flights.contains_key(&position) && !self.stale(position, common) {
+                self.withdraw(row, status, reason, now, common);
+            }
+        }
+    }
+
+    /// Ends a pending delivery that is not being attempted, whether it is in memory or not.
+    pub(crate) fn withdraw(
+        &mut self,
+        row: PendingRow,
+        status: Status,
+        reason: Reason,
+        now: Timestamp,
+        common: &mut Common,
+    ) {
+        let position = row.delivery.position;
+        self.take_from_memory(position, common);
+        self.pending = self.pending.saturating_sub(1);
+        self.settling += 1;
+        if let Some(key) = row.lane
+            && self.lanes.get(&key).is_some_and(|l| l.head == Some(position))
+        {
+            common.releases.push(((self.tenant, self.no), key, position));
+            common.urgent_commit = true;
+        }
+        common.push_update(Update {
+            delivery: row.delivery,
+            from: Some(row.place),
+            to: Disposition::Ended(status, Some(reason)),
+            progress: row.progress,
+            attempt: None,
+            at: now,
+        });
+    }
+
+    /// Takes an entry out of memory, wherever it is.
+    pub(crate) fn take_from_memory(&mut self, position: Position, common: &mut Common) -> Option<Entry> {
+        let from = |queue: &mut std::collections::VecDeque<Entry>| {
+            let at = queue.iter().position(|e| e.position() == position)?;
+            queue.remove(at)
+        };
+        let retry = || self.retries.keys().find(|(_, p)| *p == position).copied();
+        let mut found = from(&mut self.fresh).or_else(|| from(&mut self.urgent));
+        if found.is_none()
+            && let Some(key) = retry()
+        {
+            found = self.retries.remove(&key);
+        }
+        if found.is_none() {
+            found = self.lanes.values_mut().find_map(|l| from(&mut l.waiting));
+        }
+        if let Some(entry) = &found {
+            self.let_go(entry, common);
+        }
+        found
+    }
+}
+
+impl Shard {
+    /// A page was read.
+    pub(crate) fn page(&mut self, page: PageRead, now: Timestamp, common: &mut Common) {
+        let flights = &self.flights;
+        let Some(slot) = self.slots.get_mut(&page.load.endpoint) else { return };
+        match page.load.what {
+            What::Due(_) => slot.due_page(page, flights, now, common),
+            What::Retries(..) => slot.retry_page(page, flights, common),
+            What::Held(key, _) => slot.held_page(key, page, flights, common),
+            What::Any => {
+                slot.loading.drain = false;
+                slot.drained = page.rows.is_empty();
+                slot.end_page(page, flights, now, common);
+            }
+            What::Before(_) => slot.end_page(page, flights, now, common),
+            What::Count => slot.pending = slot.pending.max(page.count),
+        }
+        if !slot.loading.any() {
+            slot.settled_while_loading = Vec::new();
+        }
+    }
+
+    /// A page could not be read.
+    pub(crate) fn page_failed(&mut self, load: Load) {
+        let Some(slot) = self.slots.get_mut(&load.endpoint) else { return };
+        match load.what {
+            What::Due(_) => slot.loading.due = false,
+            What::Retries(..) => {
+                slot.loading.retries = false;
+                if let Some(at) = slot.stored_while_loading.take() {
+                    slot.store_retry(at);
+                }
+            }
+            What::Held(key, _) => {
+                slot.loading.held = slot.loading.held.saturating_sub(1);
+                if let Some(held) = slot.lanes.get_mut(&key).and_then(|l| l.held.as_mut()) {
+                    held.loading = false;
+                    slot.idle_lanes.insert(key);
+                }
+            }
+            What::Any => slot.loading.drain = false,
+            What::Before(_) => {}
+            What::Count => slot.counted = false,
+        }
+    }
+
+    /// An update became durable, in the group that ends at `last`.
+    pub(crate) fn updated(&mut self, update: &Update, last: Position, common: &mut Common) {
+        let position = update.delivery.position;
+        let open = match common.settling.get_mut(&position) {
+            Some(count) if *count > 1 => {
+                *count -= 1;
+                true
+            }
+            _ => {
+                common.settling.remove(&position);
+                false
+            }
+        };
+        let flying = self.flights.contains_key(&position);
+        let Some(slot) = self.slots.get_mut(&update.delivery.endpoint) else { return };
+        slot.settling = slot.settling.saturating_sub(1);
+        slot.updated_at = last;
+        if slot.loading.any() {
+            slot.settled_while_loading.push(position);
+        }
+        match update.to {
+            Disposition::Pending(Place::Held(key)) => slot.held_durable(key, last),
+            Disposition::Pending(Place::Retry(at))
+                if !open && !flying && !slot.retries.contains_key(&(at, position)) =>
+            {
+                slot.store_retry(at);
+            }
+            _ => {}
+        }
+        slot.settle_ordering(common);
+    }
+}

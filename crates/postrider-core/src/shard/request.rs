@@ -1,0 +1,129 @@
+//! What people ask for by hand: a delivery again, or not at all.
+
+use super::Shard;
+use super::slot::{Entry, lane_of};
+use crate::id::Position;
+use crate::node::Wanted;
+use crate::node::common::Common;
+use crate::record::{Disposition, PendingRow, Place, Progress, Reason, Status, Trigger, Update};
+use crate::time::Timestamp;
+
+/// The answer where what the caller read is not up to date any more; reading again helps.
+pub const CHANGING: &str = "the delivery is changing right now: try again";
+
+impl Shard {
+    /// Brings a delivery's next attempt forward, or starts a new run of one that has ended. It takes the rank `rank`
+    /// in the due order. `Ok(false)`: there is nothing to do, because it is being attempted right now.
+    ///
+    /// # Errors
+    /// Why it cannot be attempted.
+    pub(crate) fn retry(
+        &mut self,
+        wanted: Wanted,
+        rank: Position,
+        now: Timestamp,
+        common: &mut Common,
+    ) -> Result<bool, &'static str> {
+        let position = wanted.delivery.position;
+        let slot = self
+            .slots
+            .get_mut(&wanted.delivery.endpoint)
+            .filter(|s| !s.deleted)
+            .ok_or("the endpoint does not exist any more")?;
+        if slot.disabled.is_some() {
+            return Err("the endpoint is disabled: test it successfully first");
+        }
+        if !slot.policy.enabled {
+            return Err("the endpoint is paused: enable it first");
+        }
+        if self.flights.contains_key(&position) {
+            return Ok(false);
+        }
+        if common.settling.contains_key(&position) || slot.updated_at > wanted.as_of {
+            return Err(CHANGING);
+        }
+        let mut progress = wanted.progress;
+        progress.trigger = Trigger::Retry;
+        let mut lane = lane_of(&wanted.event, slot.ordered && !progress.overtaken);
+        match wanted.place {
+            Some(Place::Held(_)) => return Err("the delivery waits for an earlier one with its key"),
+            Some(_) => {
+                let head = lane.and_then(|key| slot.lanes.get(&key)).and_then(|l| l.head);
+                if head.is_some_and(|head| head != position) {
+                    return Err("the delivery waits for an earlier one with its key");
+                }
+                slot.take_from_memory(position, common);
+            }
+            None => {
+                slot.pending += 1;
+                progress = Progress {
+                    run: progress.run.saturating_add(1),
+                    attempts: progress.attempts,
+                    trigger: Trigger::Retry,
+                    ..Progress::default()
+                };
+                lane = lane_of(&wanted.event, slot.ordered);
+            }
+        }
+        let entry =
+            Entry { delivery: wanted.delivery, event: wanted.event, place: Place::Due(rank), progress, lane };
+        slot.settling += 1;
+        common.push_update(Update {
+            delivery: entry.delivery,
+            from: wanted.place,
+            to: Disposition::Pending(entry.place),
+            progress,
+            attempt: None,
+            at: now,
+        });
+        common.arrivals.push(entry);
+        Ok(true)
+    }
+
+    /// A delivery that was asked for by hand is durable: it goes first, but never over its lane.
+    pub(crate) fn arrive_by_hand(&mut self, entry: Entry, now: Timestamp, common: &mut Common) {
+        let Some(slot) = self.slots.get_mut(&entry.delivery.endpoint) else { return };
+        if !slot.running() {
+            slot.forget(&entry, common);
+            return;
+        }
+        if let Some(key) = entry.lane {
+            let lane = slot.lanes.entry(key).or_default();
+            let mine = lane.head == Some(entry.position());
+            let idle = lane.head.is_none() && lane.waiting.is_empty() && lane.held.is_none();
+            if !mine && !idle {
+                slot.enqueue(entry, now, common);
+                return;
+            }
+            lane.head = Some(entry.position());
+        }
+        slot.hold(&entry, common);
+        slot.urgent.push_back(entry);
+    }
+
+    /// Withdraws a pending delivery.
+    ///
+    /// # Errors
+    /// Why it cannot be withdrawn.
+    pub(crate) fn cancel(
+        &mut self,
+        wanted: Wanted,
+        now: Timestamp,
+        common: &mut Common,
+    ) -> Result<(), &'static str> {
+        let position = wanted.delivery.position;
+        let Some(place) = wanted.place else { return Err("the delivery is not pending") };
+        let slot =
+            self.slots.get_mut(&wanted.delivery.endpoint).ok_or("the endpoint does not exist any more")?;
+        if self.flights.contains_key(&position) {
+            return Err("the delivery is being attempted right now: try again");
+        }
+        if common.settling.contains_key(&position) || slot.updated_at > wanted.as_of {
+            return Err(CHANGING);
+        }
+        let lane = lane_of(&wanted.event, true);
+        let row = PendingRow { delivery: wanted.delivery, place, progress: wanted.progress, lane };
+        slot.withdraw(row, Status::Cancelled, Reason::Requested, now, common);
+        Ok(())
+    }
+}

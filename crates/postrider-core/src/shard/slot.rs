@@ -1,0 +1,273 @@
+//! What a shard keeps of one endpoint: a bounded window of what is due, its lanes, its health.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::lane::Lane;
+use crate::breaker::Breaker;
+use crate::id::{EndpointNo, Position, TenantNo};
+use crate::node::common::Common;
+use crate::pace::{Concurrency, Pacer};
+use crate::policy::Policy;
+use crate::record::{DeliveryRef, Event, Health, LaneKey, Loaded, Place, Progress, Reason, Status};
+use crate::time::Timestamp;
+
+/// A pending delivery in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) delivery: DeliveryRef,
+    pub(crate) event: Arc<Event>,
+    pub(crate) place: Place,
+    pub(crate) progress: Progress,
+    /// The lane that it takes part in: none without a key, without ordering, or once overtaken.
+    pub(crate) lane: Option<LaneKey>,
+}
+
+impl Entry {
+    pub(crate) fn position(&self) -> Position {
+        self.delivery.position
+    }
+
+    pub(crate) fn loaded(loaded: Loaded, ordered: bool) -> Self {
+        let lane = lane_of(&loaded.event, ordered && !loaded.progress.overtaken);
+        Self {
+            delivery: loaded.delivery,
+            event: loaded.event,
+            place: loaded.place,
+            progress: loaded.progress,
+            lane,
+        }
+    }
+}
+
+/// The lane of an event's ordering key.
+pub(crate) fn lane_of(event: &Event, ordered: bool) -> Option<LaneKey> {
+    let key = event.key.as_deref().filter(|_| ordered)?;
+    Some(crate::record::KeyHash::ordering(event.tenant, key).lane())
+}
+
+/// Due work that is only in the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spill {
+    /// Everything up to this rank is in memory or done.
+    pub(crate) cursor: Position,
+    /// Nothing after this position is in the store only.
+    pub(crate) last: Position,
+}
+
+/// Pages of an endpoint that are wanted or being read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Loading {
+    pub(crate) due: bool,
+    pub(crate) retries: bool,
+    pub(crate) held: u32,
+    pub(crate) drain: bool,
+}
+
+impl Loading {
+    pub(crate) fn any(self) -> bool {
+        self.due || self.retries || self.held > 0 || self.drain
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) no: EndpointNo,
+    pub(crate) tenant: TenantNo,
+    pub(crate) policy: Arc<Policy>,
+    /// The last sequence number given.
+    pub(crate) sequence: u64,
+    pub(crate) pending: u64,
+    pub(crate) counted: bool,
+
+    /// Asked for by a person: passes over schedule and breaker.
+    pub(crate) urgent: VecDeque<Entry>,
+    /// Due now; of each lane at most the head.
+    pub(crate) fresh: VecDeque<Entry>,
+    pub(crate) retries: BTreeMap<(Timestamp, Position), Entry>,
+    pub(crate) lanes: FxHashMap<LaneKey, Lane>,
+    pub(crate) blocked_lanes: usize,
+    /// Lanes without a head whose next deliveries have to be paged in.
+    pub(crate) idle_lanes: BTreeSet<LaneKey>,
+    /// When blocked lanes give way, on the clock that runs while the endpoint can be attempted.
+    pub(crate) holds: BTreeSet<(Duration, LaneKey)>,
+    pub(crate) spill: Option<Spill>,
+    /// When the first retry that is only in the store is due.
+    pub(crate) stored_retry: Option<Timestamp>,
+    /// Retries up to here are in memory or done.
+    pub(crate) retry_cursor: (Timestamp, Position),
+    /// Retries that became durable while a page of retries was being read.
+    pub(crate) stored_while_loading: Option<Timestamp>,
+    pub(crate) loading: Loading,
+    /// Deliveries whose update became durable while a page was being read.
+    pub(crate) settled_while_loading: Vec<Position>,
+
+    /// Entries in memory: due, waiting in lanes, or being attempted.
+    pub(crate) entries: usize,
+    pub(crate) in_flight: u32,
+    pub(crate) settling: u32,
+    /// The end of the last group that held an update of one of its deliveries.
+    pub(crate) updated_at: Position,
+    pub(crate) breaker: Breaker,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) pacer: Option<Pacer>,
+    /// The receiver's `Retry-After`.
+    pub(crate) hold_until: Timestamp,
+    pub(crate) failing_since: Option<Timestamp>,
+    pub(crate) disabled: Option<Box<str>>,
+    pub(crate) deleted: bool,
+    /// All pending work has been ended after the endpoint was disabled or deleted.
+    pub(crate) drained: bool,
+    pub(crate) recorded_health: Health,
+    /// Its last attempt to end succeeded.
+    pub(crate) proven: bool,
+    /// A change of ordering that waits until nothing is in flight.
+    pub(crate) ordered: bool,
+
+    pub(crate) queued: bool,
+    /// Since when it waits for its turn, if `queued`.
+    pub(crate) queued_at: Timestamp,
+    pub(crate) retry_turn: bool,
+    pub(crate) wake_at: Option<Timestamp>,
+    attemptable: Duration,
+    attemptable_since: Option<Timestamp>,
+}
+
+impl Slot {
+    pub(crate) fn new(no: EndpointNo, tenant: TenantNo, policy: Policy, now: Timestamp) -> Self {
+        let pacer = policy.per_second.map(|n| Pacer::new(n, now));
+        let ordered = policy.ordered;
+        let mut slot = Self {
+            no,
+            tenant,
+            policy: Arc::new(policy),
+            sequence: 0,
+            pending: 0,
+            counted: true,
+            urgent: VecDeque::new(),
+            fresh: VecDeque::new(),
+            retries: BTreeMap::new(),
+            lanes: FxHashMap::default(),
+            blocked_lanes: 0,
+            idle_lanes: BTreeSet::new(),
+            holds: BTreeSet::new(),
+            spill: None,
+            stored_retry: None,
+            retry_cursor: (Timestamp::EPOCH, Position::ZERO),
+            stored_while_loading: None,
+            loading: Loading::default(),
+            settled_while_loading: Vec::new(),
+            entries: 0,
+            in_flight: 0,
+            settling: 0,
+            updated_at: Position::ZERO,
+            breaker: Breaker::default(),
+            concurrency: Concurrency::start(),
+            pacer,
+            hold_until: Timestamp::EPOCH,
+            failing_since: None,
+            disabled: None,
+            deleted: false,
+            drained: false,
+            recorded_health: Health::default(),
+            proven: false,
+            ordered,
+            queued: false,
+            queued_at: Timestamp::EPOCH,
+            retry_turn: false,
+            wake_at: None,
+            attemptable: Duration::ZERO,
+            attemptable_since: None,
+        };
+        slot.set_clock(now);
+        slot
+    }
+
+    pub(crate) fn tripped(&self) -> bool {
+        self.breaker.tripped_at().is_some()
+    }
+
+    /// Its work is over: what is pending is being ended.
+    pub(crate) fn ended(&self) -> Option<(Status, Reason)> {
+        if self.deleted {
+            Some((Status::Cancelled, Reason::EndpointDeleted))
+        } else if self.disabled.is_some() {
+            Some((Status::Failed, Reason::EndpointDisabled))
+        } else {
+            None
+        }
+    }
+
+    /// Whether its owner wants deliveries now.
+    pub(crate) fn running(&self) -> bool {
+        self.policy.enabled && self.ended().is_none() && self.ordered == self.policy.ordered
+    }
+
+    /// Counts an entry that comes into memory.
+    pub(crate) fn hold(&mut self, entry: &Entry, common: &mut Common) {
+        self.entries += 1;
+        common.hold(entry);
+    }
+
+    /// Counts an entry that leaves memory.
+    pub(crate) fn let_go(&mut self, entry: &Entry, common: &mut Common) {
+        self.entries = self.entries.saturating_sub(1);
+        common.let_go(entry);
+    }
+
+    /// The clock of `hold_max`: it runs while the endpoint can be attempted.
+    pub(crate) fn clock(&self, now: Timestamp) -> Duration {
+        self.attemptable + self.attemptable_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Starts or stops that clock after a change of state.
+    pub(crate) fn set_clock(&mut self, now: Timestamp) {
+        let runs = self.running() && !self.tripped();
+        if runs == self.attemptable_since.is_some() {
+            return;
+        }
+        self.attemptable = self.clock(now);
+        self.attemptable_since = runs.then_some(now);
+    }
+
+    /// When that clock will show `deadline`; `None` while it stands.
+    pub(crate) fn clock_time(&self, deadline: Duration, now: Timestamp) -> Option<Timestamp> {
+        self.attemptable_since.map(|_| now + deadline.saturating_sub(self.clock(now)))
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        Health {
+            tripped_at: self.breaker.tripped_at(),
+            failing_since: self.failing_since,
+            disabled: self.disabled.clone(),
+        }
+    }
+
+    /// Remembers that due work from `rank` on is in the store only, up to `last`.
+    pub(crate) fn spill_from(&mut self, rank: Position, last: Position) {
+        let cursor = Position(rank.0.saturating_sub(1));
+        match &mut self.spill {
+            Some(spill) => {
+                spill.cursor = spill.cursor.min(cursor);
+                spill.last = spill.last.max(last);
+            }
+            None => self.spill = Some(Spill { cursor, last }),
+        }
+    }
+
+    /// Remembers that a retry due at `at` is in the store only.
+    pub(crate) fn store_retry(&mut self, at: Timestamp) {
+        let earlier = |old: Option<Timestamp>| Some(old.map_or(at, |old| old.min(at)));
+        self.stored_retry = earlier(self.stored_retry);
+        if self.loading.retries {
+            self.stored_while_loading = earlier(self.stored_while_loading);
+        }
+        if at <= self.retry_cursor.0 {
+            self.retry_cursor = (Timestamp::from_micros(at.as_micros() - 1), Position::MAX);
+        }
+    }
+}
