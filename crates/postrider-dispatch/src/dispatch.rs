@@ -114,8 +114,10 @@ impl Dispatcher {
 
     /// Sends a request, once, and waits for the whole answer, but for no longer than its timeout.
     ///
-    /// The one case in which it leaves twice is a pooled connection that turns out to be closed before any
-    /// of the request was written to it: then a fresh connection is used.
+    /// It leaves a second time only where the first one certainly came to nothing: a pooled connection turns
+    /// out to be closed before any of the request was written to it, or an HTTP/2 receiver that is about to
+    /// close says that it did not look at the request (`REFUSED_STREAM`, or `GOAWAY` without an error; RFC
+    /// 9113 section 8.7). The latter is done once.
     ///
     /// An answer counts when its head and body are there in time. A body over [`crate::MAX_BODY_READ`] is
     /// cut, its connection dropped, and the status counts: the receiver has said what it had to say. A body
@@ -126,20 +128,41 @@ impl Dispatcher {
     pub async fn send(&self, request: Request) -> Report {
         let started = Instant::now();
         let Request { target, method, headers, body, timeout } = request;
+        let timeout = timeout.min(MAX_TIMEOUT);
+        let deadline = started + timeout;
+        // Only HTTP/2 says of a request in so many words that it was not looked at, so only there a copy of
+        // the fields is worth its price.
+        let spare = target.speaks_h2().then(|| (method.clone(), headers.clone(), body.clone()));
+        let mut outcome = self.send_once(&target, method, headers, body, deadline, timeout).await;
+        if let (Err(failure), Some((method, headers, body))) = (&outcome.0, spare)
+            && failure.kind == FailureKind::Reset
+            && !failure.request_sent
+        {
+            outcome = self.send_once(&target, method, headers, body, deadline, timeout).await;
+        }
+        let (result, remote_address) = outcome;
+        Report { result, duration: started.elapsed(), remote_address }
+    }
+
+    async fn send_once(
+        &self,
+        target: &Target,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> (Result<Response, Failure>, Option<SocketAddr>) {
         let mut outgoing = http::Request::new(Full::new(body));
         *outgoing.method_mut() = method;
         *outgoing.uri_mut() = target.uri().clone();
         *outgoing.headers_mut() = headers;
         let connection = capture_connection(&mut outgoing);
-
-        let timeout = timeout.min(MAX_TIMEOUT);
-        let deadline = started + timeout;
-
-        let mut head =
-            pin!(PHASE.scope(Cell::default(), self.pool.request(target.slot(), started, outgoing)));
-        let (result, remote_address) = match timeout_at(deadline, head.as_mut()).await {
+        let mut head = pin!(PHASE.scope(Cell::default(), self.pool.request(target.slot(), outgoing)));
+        match timeout_at(deadline, head.as_mut()).await {
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
+                target.note_version(head.version);
                 let remote = head.extensions.get::<Remote>().map(|remote| remote.0);
                 (finish(head, body, deadline, timeout).await, remote)
             }
@@ -152,8 +175,7 @@ impl Dispatcher {
                 let remote = remote_of(&connection);
                 (Err(self.unanswered(timeout, phase, remote.is_some())), remote)
             }
-        };
-        Report { result, duration: started.elapsed(), remote_address }
+        }
     }
 
     /// No answer in time: says what was waited for, and whether that was ours to provide.

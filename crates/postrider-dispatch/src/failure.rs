@@ -95,6 +95,9 @@ impl Failure {
             if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
                 request_sent = false;
             }
+            if error.downcast_ref::<h2::Error>().is_some_and(is_unprocessed) {
+                request_sent = false;
+            }
             cause = error.source();
         }
         Self { request_sent, ..Self::from_exchange(error) }
@@ -142,6 +145,14 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
         || error
             .raw_os_error()
             .is_some_and(|code| [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].contains(&code))
+}
+
+/// Whether an HTTP/2 receiver says that it has not looked at the request (RFC 9113 sections 6.8 and 8.7).
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    error.is_remote()
+        && ((error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
+            || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)))
 }
 
 /// A failure on its way through the HTTP client, which takes only errors.

@@ -64,14 +64,10 @@ impl Pool {
     }
 
     /// Starts a request to an authority whose hash is `hash`.
-    pub(crate) fn request(
-        &self,
-        hash: u64,
-        now: Instant,
-        request: http::Request<Full<Bytes>>,
-    ) -> ResponseFuture {
+    pub(crate) fn request(&self, hash: u64, request: http::Request<Full<Bytes>>) -> ResponseFuture {
         // The upper bits: the lower ones of this hash are its weak ones.
         let slot = &self.slots[usize::try_from(hash.rotate_left(8) % SLOTS).unwrap_or(0)];
+        let now = Instant::now();
         let current = slot.load();
         if now < current.expires {
             return current.client.request(request);

@@ -2,6 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Uri;
 use rustc_hash::FxHasher;
@@ -217,6 +219,8 @@ pub struct Target {
     port: u16,
     plain: bool,
     slot: u64,
+    /// Whether the last answer came by HTTP/2. Shared by clones.
+    h2: Arc<AtomicBool>,
 }
 
 impl Target {
@@ -272,7 +276,15 @@ impl Target {
             .map_err(|error: http::uri::InvalidUri| UrlFault::Malformed(error.to_string()))?;
         let mut hasher = FxHasher::default();
         (host, port).hash(&mut hasher);
-        Ok(Self { text: parsed.as_str().into(), host: host.into(), port, plain, slot: hasher.finish(), uri })
+        Ok(Self {
+            text: parsed.as_str().into(),
+            host: host.into(),
+            port,
+            plain,
+            slot: hasher.finish(),
+            uri,
+            h2: Arc::default(),
+        })
     }
 
     /// The normalised URL, to be stored and shown.
@@ -312,6 +324,18 @@ impl Target {
 
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    pub(crate) fn speaks_h2(&self) -> bool {
+        self.h2.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_version(&self, version: http::Version) {
+        let h2 = version == http::Version::HTTP_2;
+        // Read first: many threads share this line, and it hardly ever changes.
+        if self.speaks_h2() != h2 {
+            self.h2.store(h2, Ordering::Relaxed);
+        }
     }
 
     /// A number that is the same for the same authority.

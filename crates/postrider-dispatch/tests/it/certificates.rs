@@ -3,17 +3,18 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use postrider_dispatch::{DispatchConfig, Dispatcher, FailureKind, load_roots};
+use postrider_dispatch::{DispatchConfig, Dispatcher, FailureKind, UrlPolicy, load_roots};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{LONG, Line, Lines, Names, found, post_name, receive, wait_for_close};
+use crate::support::{LONG, Line, Lines, Names, found, post, post_name, receive, wait_for_close};
 
 const HOST: &str = "receiver.example";
 const URL: &str = "https://receiver.example/hook";
@@ -100,6 +101,42 @@ async fn http_2_is_spoken_where_it_is_offered_and_shares_one_connection() {
         }
         assert_eq!(lines.dialled().len(), 1);
     }
+}
+
+/// Refuses every second request, then every one from the fourth on; says how many came.
+async fn refusing(config: rustls::ServerConfig, count: Arc<AtomicUsize>) -> SocketAddr {
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    receive(move |stream, _| {
+        let (acceptor, count) = (acceptor.clone(), Arc::clone(&count));
+        async move {
+            let mut connection = h2::server::handshake(acceptor.accept(stream).await.unwrap()).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                match count.fetch_add(1, Ordering::Relaxed) {
+                    0 | 2 => drop(respond.send_response(hyper::Response::new(()), true).unwrap()),
+                    _ => respond.send_reset(h2::Reason::REFUSED_STREAM),
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn abuse_a42_what_an_http_2_receiver_did_not_look_at_is_sent_once_more() {
+    let authority = authority();
+    let mut config = issue(&authority, &params(HOST));
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let count = Arc::new(AtomicUsize::new(0));
+    let receiver = refusing(config, Arc::clone(&count)).await;
+    let (dispatcher, _) = dispatcher(receiver, vec![authority.certificate.clone()]);
+    // As the engine does it: one target for all requests of an endpoint.
+    let request = post(URL, &UrlPolicy::default(), LONG);
+    assert_eq!(dispatcher.send(request.clone()).await.result.unwrap().status, 200);
+    assert_eq!(dispatcher.send(request.clone()).await.result.unwrap().status, 200);
+    assert_eq!(count.load(Ordering::Relaxed), 3, "the second was refused, and came again");
+    let failure = dispatcher.send(request).await.result.unwrap_err();
+    assert_eq!((failure.kind, failure.request_sent), (FailureKind::Reset, false), "{failure:?}");
+    assert_eq!(count.load(Ordering::Relaxed), 5, "no more than once");
 }
 
 #[tokio::test]
