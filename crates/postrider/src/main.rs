@@ -1,2 +1,43 @@
+//! The `postrider` program: command line and configuration of the webhook delivery platform.
+
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod bench;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod input;
+mod output;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, ConfigCommand};
+use crate::output::Output;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match run(cli).await {
+        Ok(code) => code,
+        Err(error) => exit::report(&error, json),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let output = Output { json: cli.json };
+    match cli.command {
+        Command::Events(command) => commands::events::run(command, output).await,
+        Command::Endpoints(command) => commands::endpoints::run(command, output).await,
+        Command::Deliveries(command) => commands::deliveries::run(command, output).await,
+        Command::Tenants(command) => commands::tenants::run(command, output).await,
+        Command::Tokens(command) => commands::tokens::run(command, output).await,
+        Command::Verify(args) => verify::run(&args, output),
+        Command::Bench(args) => bench::run(args, output).await,
+        Command::Config(ConfigCommand::Check(flags)) => commands::config::check(&flags, output),
+    }
+}

@@ -1,0 +1,94 @@
+//! The command line: which commands there are and what they take.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::bench::BenchArgs;
+use crate::commands::{deliveries, endpoints, events, tenants, tokens};
+use crate::config::ConfigFlags;
+use crate::exit;
+use crate::verify::VerifyArgs;
+
+/// Delivers the events of a platform to its partners' webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "postrider", version, propagate_version = true, after_help = exit::HELP)]
+pub(crate) struct Cli {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish events
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Manage a tenant's endpoints
+    #[command(subcommand)]
+    Endpoints(endpoints::Command),
+    /// Read the delivery log; retry and cancel deliveries
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
+    /// Manage tenants
+    #[command(subcommand)]
+    Tenants(tenants::Command),
+    /// Manage tokens
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Check a webhook's signature offline, and say why it fails
+    Verify(VerifyArgs),
+    /// Load a server and compare it with the direct limit
+    Bench(BenchArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// The commands about the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the effective configuration, where each value comes from, and all its faults
+    Check(ConfigFlags),
+}
+
+/// How a command reaches the server.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Connection {
+    /// The server's address [default: the configured `listen`]
+    #[arg(long, value_name = "URL", env = "POSTRIDER_URL", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+    /// File that holds the token [default: the environment variable POSTRIDER_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PageArgs {
+    /// Entries at most, 1 to 250
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=250))]
+    pub(crate) limit: Option<u32>,
+    /// Where the page begins, as the page before said
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+impl PageArgs {
+    pub(crate) fn request(&self) -> postrider_client::PageRequest {
+        postrider_client::PageRequest { limit: self.limit, cursor: self.cursor.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

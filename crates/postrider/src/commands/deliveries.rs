@@ -1,0 +1,199 @@
+//! `deliveries`: the log, one delivery with its attempts, retry and cancel.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use postrider_client::{Attempt, Delivery, DeliveryDetail, DeliveryFilter};
+use serde_json::{Value, json};
+
+use super::tenants::next_page;
+use crate::cli::{Connection, PageArgs};
+use crate::output::{Output, Rows, or_dash};
+
+/// Characters of a payload or an answer that a table shows; `--json` has it whole.
+const SHOWN_CHARS: usize = 2_000;
+
+/// What to do with deliveries.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List deliveries, newest first
+    List(Box<ListArgs>),
+    /// Show one delivery with its payload and attempts
+    Show(One),
+    /// Try a delivery again
+    Retry(One),
+    /// Cancel a pending delivery
+    Cancel(One),
+}
+
+/// One delivery of a tenant.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// Whose
+    #[arg(long)]
+    tenant: String,
+    /// The delivery's id
+    id: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Which deliveries.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Whose [default: all tenants', for operators]
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only those with this status
+    #[arg(long, value_parser = ["pending", "succeeded", "failed", "cancelled", "skipped"])]
+    status: Option<String>,
+    /// Only of this event type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only to this endpoint
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Only with this ordering key
+    #[arg(long)]
+    key: Option<String>,
+    /// Only about this subject
+    #[arg(long)]
+    subject: Option<String>,
+    /// Only from this time on, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only of this event
+    #[arg(long)]
+    event: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List(args) => list(*args, output).await?,
+        Command::Show(one) => {
+            let answer = super::client(&one.connection)?.get_delivery(&one.tenant, &one.id).await?;
+            if output.json {
+                output.answer(answer.json(), || Rows::new(&[]))?;
+            } else {
+                output.line(&details(&answer).render())?;
+                output.line("")?;
+                output.line(&attempts(&answer.attempts).render())?;
+            }
+        }
+        Command::Retry(one) => {
+            super::client(&one.connection)?.retry_delivery(&one.tenant, &one.id).await?;
+            output.done(&format!("trying {} again", one.id), &json!({"id": one.id, "retried": true}))?;
+        }
+        Command::Cancel(one) => {
+            super::client(&one.connection)?.cancel_delivery(&one.tenant, &one.id).await?;
+            output.done(&format!("cancelled {}", one.id), &json!({"id": one.id, "cancelled": true}))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(args: ListArgs, output: Output) -> anyhow::Result<()> {
+    let client = super::client(&args.connection)?;
+    let page = args.page.request();
+    let filter = DeliveryFilter {
+        status: args.status,
+        kind: args.kind,
+        endpoint: args.endpoint,
+        key: args.key,
+        subject: args.subject,
+        since: args.since,
+        until: args.until,
+        event: args.event,
+    };
+    let answer = match &args.tenant {
+        Some(tenant) => client.list_deliveries(tenant, &filter, &page).await?,
+        None => client.list_all_deliveries(&filter, &page).await?,
+    };
+    let all_tenants = args.tenant.is_none();
+    output.answer(answer.json(), || {
+        let mut rows = table(&answer.data, all_tenants);
+        next_page(&mut rows, answer.next_cursor.as_deref());
+        rows
+    })
+}
+
+fn table(deliveries: &[Delivery], all_tenants: bool) -> Rows {
+    let mut rows = Rows::new(&["id", "status", "type", "endpoint", "attempts", "last", "created", "reason"]);
+    for delivery in deliveries {
+        let endpoint = if all_tenants {
+            format!("{}/{}", delivery.tenant, delivery.endpoint)
+        } else {
+            delivery.endpoint.clone()
+        };
+        rows.row([
+            delivery.id.clone(),
+            delivery.status.clone(),
+            delivery.kind.clone(),
+            endpoint,
+            delivery.attempts.to_string(),
+            or_dash(delivery.last_status_code),
+            or_dash(delivery.created_at.as_ref()),
+            or_dash(delivery.reason.as_ref()),
+        ]);
+    }
+    rows
+}
+
+fn details(delivery: &DeliveryDetail) -> Rows {
+    let mut rows = Rows::new(&[]);
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let payload = delivery.payload.as_ref().map_or_else(String::new, |p| shorten(p.get()));
+    rows.field("id", delivery.id.as_str())
+        .field("status", delivery.status.as_str())
+        .field("reason", text(&delivery.reason))
+        .field("event", delivery.event.as_str())
+        .field("type", delivery.kind.as_str())
+        .field("endpoint", delivery.endpoint.as_str())
+        .field("key", text(&delivery.key))
+        .field("sequence", delivery.sequence.map(|n| n.to_string()).unwrap_or_default())
+        .field("created", text(&delivery.created_at))
+        .field("next attempt", text(&delivery.next_attempt_at))
+        .field("finished", text(&delivery.finished_at))
+        .field("payload", payload);
+    rows
+}
+
+fn attempts(attempts: &[Attempt]) -> Rows {
+    let mut rows = Rows::new(&["attempt", "started", "trigger", "status", "ms", "to", "error", "response"]);
+    for attempt in attempts {
+        rows.row([
+            format!("{}.{}", or_dash(attempt.run), or_dash(attempt.number)),
+            or_dash(attempt.started_at.as_ref()),
+            or_dash(attempt.trigger.as_ref()),
+            or_dash(attempt.status_code),
+            or_dash(attempt.duration_ms),
+            or_dash(attempt.remote_address.as_ref()),
+            plain(attempt.error.as_ref()),
+            shorten(attempt.response_body.as_deref().unwrap_or_default()),
+        ]);
+    }
+    rows
+}
+
+/// A JSON value as a person reads it: a text without quotes, nothing for null.
+pub(super) fn plain(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}… (whole with --json)", &text[..end]),
+        None => text.to_owned(),
+    }
+}

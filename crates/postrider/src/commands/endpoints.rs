@@ -1,0 +1,198 @@
+//! `endpoints`: create, list, show, delete, test; read the signing secret.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use postrider_client::{Endpoint, EndpointSpec, RateLimit};
+use serde_json::json;
+
+use super::tenants::next_page;
+use crate::cli::{Connection, PageArgs};
+use crate::exit::{self, Usage};
+use crate::input;
+use crate::output::{Output, Rows, or_dash};
+
+/// A file that describes an endpoint is no larger.
+const MAX_SPEC_BYTES: u64 = 1 << 20;
+
+/// What to do with endpoints.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create an endpoint
+    Create(Box<CreateArgs>),
+    /// List a tenant's endpoints
+    List {
+        /// Whose
+        #[arg(long)]
+        tenant: String,
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show one endpoint
+    Show(One),
+    /// Remove an endpoint; what it is still owed is cancelled
+    Delete(One),
+    /// Print an endpoint's signing secret
+    Secret(One),
+    /// Send an example of an event type now, and print what came back
+    Test {
+        #[command(flatten)]
+        one: One,
+        /// The event type
+        #[arg(long = "type", value_name = "TYPE")]
+        kind: String,
+    },
+}
+
+/// One endpoint of a tenant.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// Whose
+    #[arg(long)]
+    tenant: String,
+    /// The endpoint's id
+    id: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A new endpoint.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Whose
+    #[arg(long)]
+    tenant: String,
+    /// Where deliveries go
+    #[arg(required_unless_present = "file")]
+    url: Option<String>,
+    /// File with the endpoint as JSON, as the API takes it; - is standard input. Flags replace what it says
+    #[arg(long, value_name = "FILE")]
+    file: Option<String>,
+    /// A type it takes: exact, a prefix ending in .*, or * (may be repeated, or separated by commas)
+    #[arg(long = "event-type", value_name = "TYPE", value_delimiter = ',')]
+    event_types: Vec<String>,
+    /// Name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+    /// A header for every request (may be repeated)
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = |text: &str| input::pair(text, ':'))]
+    headers: Vec<(String, String)>,
+    /// Whether deliveries with the same key leave in order
+    #[arg(long, value_parser = ["none", "key"])]
+    ordering: Option<String>,
+    /// How long an attempt may take, in milliseconds
+    #[arg(long, value_name = "MS")]
+    timeout_ms: Option<u64>,
+    /// Attempts a second at most
+    #[arg(long, value_name = "PER_SECOND")]
+    rate_limit: Option<f64>,
+    /// Attempts at the same time at most
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<u32>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Create(args) => {
+            let client = super::client(&args.connection)?;
+            let answer = client.create_endpoint(&args.tenant, &spec(&args)?).await?;
+            output.answer(answer.json(), || details(&answer))?;
+        }
+        Command::List { tenant, page, connection } => {
+            let answer = super::client(&connection)?.list_endpoints(&tenant, &page.request()).await?;
+            output.answer(answer.json(), || {
+                let mut rows = Rows::new(&["id", "state", "url", "event types", "name"]);
+                for endpoint in &answer.data {
+                    rows.row([
+                        endpoint.id.clone(),
+                        endpoint.state.to_string(),
+                        endpoint.url.clone(),
+                        endpoint.event_types.join(","),
+                        or_dash(endpoint.name.as_ref()),
+                    ]);
+                }
+                next_page(&mut rows, answer.next_cursor.as_deref());
+                rows
+            })?;
+        }
+        Command::Show(one) => {
+            let answer = super::client(&one.connection)?.get_endpoint(&one.tenant, &one.id).await?;
+            output.answer(answer.json(), || details(&answer))?;
+        }
+        Command::Delete(one) => {
+            super::client(&one.connection)?.delete_endpoint(&one.tenant, &one.id).await?;
+            output.done(&format!("deleted {}", one.id), &json!({"id": one.id, "deleted": true}))?;
+        }
+        Command::Secret(one) => {
+            let answer = super::client(&one.connection)?.endpoint_secret(&one.tenant, &one.id).await?;
+            output.done(&answer.secret, &json!({"secret": answer.secret}))?;
+        }
+        Command::Test { one, kind } => return test(&one, &kind, output).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn test(one: &One, kind: &str, output: Output) -> anyhow::Result<ExitCode> {
+    let answer = super::client(&one.connection)?.test_endpoint(&one.tenant, &one.id, kind).await?;
+    output.answer(answer.json(), || {
+        let mut rows = Rows::new(&[]);
+        rows.field("attempt", answer.id.as_str())
+            .field("status", or_dash(answer.status_code))
+            .field("duration", answer.duration_ms.map_or_else(String::new, |ms| format!("{ms} ms")))
+            .field("error", super::deliveries::plain(answer.error.as_ref()))
+            .field("response", answer.response_body.clone().unwrap_or_default());
+        rows
+    })?;
+    let acknowledged = answer.status_code.is_some_and(|status| (200..300).contains(&status));
+    Ok(if acknowledged { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+fn spec(args: &CreateArgs) -> anyhow::Result<EndpointSpec> {
+    let mut spec = match &args.file {
+        Some(file) => serde_json::from_slice(&input::read(file, MAX_SPEC_BYTES)?)
+            .map_err(|e| Usage(format!("{file} does not describe an endpoint: {e}")))?,
+        None => EndpointSpec::default(),
+    };
+    if let Some(url) = &args.url {
+        spec.url.clone_from(url);
+    }
+    if !args.event_types.is_empty() {
+        spec.event_types = Some(args.event_types.clone());
+    }
+    if !args.headers.is_empty() {
+        spec.headers = Some(args.headers.iter().cloned().collect());
+    }
+    spec.name = args.name.clone().or(spec.name);
+    spec.description = args.description.clone().or(spec.description);
+    spec.ordering = args.ordering.clone().or(spec.ordering);
+    spec.timeout_ms = args.timeout_ms.or(spec.timeout_ms);
+    spec.rate_limit = args.rate_limit.map(|per_second| RateLimit { per_second }).or(spec.rate_limit);
+    spec.max_in_flight = args.max_in_flight.or(spec.max_in_flight);
+    Ok(spec)
+}
+
+fn details(endpoint: &Endpoint) -> Rows {
+    let mut rows = Rows::new(&[]);
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    rows.field("id", endpoint.id.as_str())
+        .field("tenant", endpoint.tenant.as_str())
+        .field("url", endpoint.url.as_str())
+        .field("name", text(&endpoint.name))
+        .field("description", text(&endpoint.description))
+        .field("event types", endpoint.event_types.join(", "))
+        .field("state", endpoint.state.to_string())
+        .field("reason", text(&endpoint.reason))
+        .field("retry at", text(&endpoint.retry_at))
+        .field("ordering", text(&endpoint.ordering))
+        .field("sequence", endpoint.sequence.map(|n| n.to_string()).unwrap_or_default())
+        .field("created", text(&endpoint.created_at))
+        .field("updated", text(&endpoint.updated_at));
+    rows
+}

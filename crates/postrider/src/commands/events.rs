@@ -1,0 +1,136 @@
+//! `events publish`: one event from flags, or many from lines of JSON.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use postrider_client::{Accepted, BatchItem, NewEvent};
+use serde_json::value::RawValue;
+
+use crate::cli::Connection;
+use crate::exit::{self, Usage};
+use crate::input;
+use crate::output::{Output, Rows};
+
+/// An event file is no larger; the server's own limits are lower.
+const MAX_DATA_BYTES: u64 = 16 << 20;
+/// A file of events is no larger; the server's own limits are lower.
+const MAX_LINES_BYTES: u64 = 64 << 20;
+
+/// What to do with events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish one event, or many from a file of JSON lines
+    Publish(Box<PublishArgs>),
+}
+
+/// The event.
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    /// Whose event it is
+    #[arg(long, conflicts_with = "subject", required_unless_present_any = ["subject", "ndjson"])]
+    tenant: Option<String>,
+    /// What it is about, a card or an account: it goes to each tenant that this belongs to
+    #[arg(long)]
+    subject: Option<String>,
+    /// Its type, such as card.created
+    #[arg(long = "type", value_name = "TYPE", required_unless_present = "ndjson")]
+    kind: Option<String>,
+    /// Its data as JSON
+    #[arg(long, value_name = "JSON", conflicts_with = "data_file")]
+    data: Option<String>,
+    /// File with its data as JSON; - is standard input
+    #[arg(long, value_name = "FILE")]
+    data_file: Option<String>,
+    /// Its own id, 1-128 of A-Za-z0-9_:-
+    #[arg(long)]
+    id: Option<String>,
+    /// Ordering key
+    #[arg(long)]
+    key: Option<String>,
+    /// What endpoints filter by (may be repeated)
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = |text: &str| input::pair(text, '='))]
+    attributes: Vec<(String, String)>,
+    /// When it happened, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    occurred_at: Option<String>,
+    /// When it is not worth delivering any more
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// Publish each line of this file as an event; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "subject", "kind", "data", "data_file",
+        "id", "key", "attributes", "occurred_at", "expires_at"])]
+    ndjson: Option<String>,
+    /// Makes it safe to repeat the command
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
+    let Command::Publish(args) = command;
+    match &args.ndjson {
+        Some(file) => publish_lines(&args, file, output).await,
+        None => publish_one(*args, output).await,
+    }
+}
+
+async fn publish_one(args: PublishArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let client = super::client(&args.connection)?;
+    let data = match (args.data, &args.data_file) {
+        (Some(text), _) => text,
+        (None, Some(file)) => input::read_text(file, MAX_DATA_BYTES)?,
+        (None, None) => "{}".into(),
+    };
+    let data = RawValue::from_string(data).map_err(|e| Usage(format!("the data is not JSON: {e}")))?;
+    let event = NewEvent {
+        tenant: args.tenant,
+        subject: args.subject,
+        kind: args.kind.unwrap_or_default(),
+        data,
+        id: args.id,
+        key: args.key,
+        attributes: args.attributes.into_iter().collect(),
+        occurred_at: args.occurred_at,
+        expires_at: args.expires_at,
+    };
+    let answer = client.publish(&event, args.idempotency_key.as_deref()).await?;
+    output.answer(answer.json(), || table(&answer.events()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn publish_lines(args: &PublishArgs, file: &str, output: Output) -> anyhow::Result<ExitCode> {
+    let client = super::client(&args.connection)?;
+    let lines = input::read(file, MAX_LINES_BYTES)?;
+    let answer = client.publish_ndjson(lines.into(), args.idempotency_key.as_deref()).await?;
+    let refused = answer.iter().filter(|item| item.outcome().is_err()).count();
+    output.answer(answer.json(), || items(&answer))?;
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+fn table(events: &[Accepted]) -> Rows {
+    let mut rows = Rows::new(&["event", "deliveries"]);
+    for event in events {
+        rows.row([event.id.clone(), event.deliveries.to_string()]);
+    }
+    rows
+}
+
+fn items(items: &[BatchItem]) -> Rows {
+    let mut rows = Rows::new(&["item", "event", "deliveries", "refused because"]);
+    for (index, item) in items.iter().enumerate() {
+        match item.outcome() {
+            Ok(published) => {
+                for event in published.events() {
+                    rows.row([index.to_string(), event.id, event.deliveries.to_string(), String::new()]);
+                }
+            }
+            Err(problem) => {
+                let mut reasons = vec![problem.detail.clone().unwrap_or_else(|| problem.title.clone())];
+                reasons.extend(problem.errors.iter().map(|e| format!("{}: {}", e.pointer, e.detail)));
+                rows.row([index.to_string(), "-".into(), "-".into(), reasons.join("; ")]);
+            }
+        }
+    }
+    rows
+}

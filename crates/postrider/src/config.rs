@@ -1,0 +1,181 @@
+//! Configuration: defaults < `postrider.toml` < `POSTRIDER_*` environment < flags, with every fault reported at once.
+
+mod check;
+mod load;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use check::describe;
+pub(crate) use load::{ConfigError, load};
+pub(crate) use secret::Secret;
+
+/// The file read from the working directory when no other is named; it may be absent.
+pub(crate) const DEFAULT_FILE: &str = "postrider.toml";
+
+/// Flags that take part in the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigFlags {
+    /// Configuration file [default: postrider.toml, if there is one]
+    #[arg(long, value_name = "FILE", env = "POSTRIDER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// For development: allow endpoints on loopback, plain http included; listen on loopback only
+    #[arg(long)]
+    pub(crate) dev: bool,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Database, such as sqlite:./postrider.db
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+}
+
+/// Everything the server can be told. Ranges are in [`check`]; `postrider.example.toml` explains each key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Address and port to listen on.
+    pub(crate) listen: String,
+    /// `sqlite:` and a path.
+    pub(crate) database: String,
+    /// Loopback endpoints allowed, listening beyond loopback refused.
+    pub(crate) dev: bool,
+    /// The operator's token.
+    pub(crate) admin_token: Option<Secret>,
+    /// Where the server is reached from outside, for the links that it makes.
+    pub(crate) public_url: Option<String>,
+    /// Which log lines are written.
+    pub(crate) log: String,
+    /// In which form.
+    pub(crate) log_format: LogFormat,
+    /// How long finished work is kept, in days.
+    pub(crate) retention_days: u32,
+    /// When pending work expires, in days.
+    pub(crate) pending_max_days: u32,
+    /// How long a stop waits for work under way, in seconds.
+    pub(crate) shutdown_grace_s: u64,
+    /// Largest event, in bytes.
+    pub(crate) max_event_bytes: u64,
+    /// Largest batch, in bytes.
+    pub(crate) max_batch_bytes: u64,
+    /// Waits before the second and each further attempt, in seconds.
+    pub(crate) retry_schedule_s: Vec<u64>,
+    /// By how much each wait varies, as a part of it.
+    pub(crate) retry_jitter: f64,
+    /// When an endpoint that only fails is disabled, in days.
+    pub(crate) disable_after_days: u32,
+    /// Disk space kept free for outcomes, in MiB.
+    pub(crate) disk_reserve_mb: u64,
+    /// Pending deliveries of one endpoint at most.
+    pub(crate) backlog_max: u64,
+    /// Due deliveries in memory at most.
+    pub(crate) window_entries: u64,
+    /// Bodies of due deliveries in memory at most, in bytes.
+    pub(crate) window_bytes: u64,
+    /// Attempts under way at most, over all endpoints.
+    pub(crate) max_in_flight_total: u32,
+    /// Outgoing connections.
+    pub(crate) outbound: Outbound,
+    /// When an endpoint's circuit opens and is probed.
+    pub(crate) breaker: Breaker,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Outgoing connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Outbound {
+    /// Attempts under way to one endpoint, unless the endpoint sets its own.
+    pub(crate) max_in_flight: u32,
+    /// For a connection to be made, in milliseconds.
+    pub(crate) connect_timeout_ms: u64,
+    /// When a connection is not used again, in seconds.
+    pub(crate) connection_max_age_s: u64,
+    /// Endpoints in private networks, plain http included.
+    pub(crate) allow_private: bool,
+    /// PEM file of certificate authorities trusted beside the public ones.
+    pub(crate) extra_ca_file: Option<PathBuf>,
+    /// IPv6 prefixes in which this network embeds IPv4 addresses (RFC 6052).
+    pub(crate) nat64_prefixes: Vec<String>,
+}
+
+/// When an endpoint's circuit opens and is probed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Breaker {
+    /// Consecutive failures that open it.
+    pub(crate) failures: u32,
+    /// The first probe after it opened, in seconds; each further wait doubles.
+    pub(crate) probe_initial_s: u64,
+    /// The longest wait between probes, in seconds.
+    pub(crate) probe_max_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8700".into(),
+            database: "sqlite:./postrider.db".into(),
+            dev: false,
+            admin_token: None,
+            public_url: None,
+            log: "info".into(),
+            log_format: LogFormat::Text,
+            retention_days: 30,
+            pending_max_days: 14,
+            shutdown_grace_s: 20,
+            max_event_bytes: 256 << 10,
+            max_batch_bytes: 8 << 20,
+            // 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h
+            retry_schedule_s: vec![5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400],
+            retry_jitter: 0.2,
+            disable_after_days: 5,
+            disk_reserve_mb: 256,
+            backlog_max: 10_000_000,
+            window_entries: 65_536,
+            window_bytes: 64 << 20,
+            max_in_flight_total: 2_048,
+            outbound: Outbound {
+                max_in_flight: 16,
+                connect_timeout_ms: 5_000,
+                connection_max_age_s: 300,
+                allow_private: false,
+                extra_ca_file: None,
+                nat64_prefixes: Vec::new(),
+            },
+            breaker: Breaker { failures: 5, probe_initial_s: 5, probe_max_s: 300 },
+        }
+    }
+}
+
+impl Config {
+    /// The address to listen on; `None` only in a configuration that [`check`] refuses.
+    pub(crate) fn listen_address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
+
+    /// Where commands on this machine reach the server: the address it listens on, loopback for a wildcard.
+    pub(crate) fn local_url(&self) -> Option<String> {
+        let mut address = self.listen_address()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Some(format!("http://{address}"))
+    }
+}

@@ -1,0 +1,16 @@
+//! The program as its users run it, against a small server of the test's own.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests lie outside the test functions that clippy excepts"
+)]
+
+mod bench;
+mod commands;
+mod configuration;
+mod fake;
+mod help;
+mod program;
+mod verify;
