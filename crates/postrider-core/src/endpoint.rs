@@ -1,0 +1,197 @@
+//! Endpoints as their owners configure them: where deliveries go, which, how they authenticate, sign, and repeat.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::fault::ParseError;
+use crate::fields::Metadata;
+use crate::policy::Policy;
+use crate::secret::SigningSecret;
+use crate::subscription::Pattern;
+use crate::time::Timestamp;
+
+mod auth;
+mod change;
+mod document;
+pub mod headers;
+mod read;
+
+pub use auth::{Auth, MAX_CREDENTIAL, MAX_TOKEN};
+pub use read::{
+    DEFAULT_HOLD_MAX_S, DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT_MS, HOLD_MAX_S, MAX_EVENT_TYPES,
+    MAX_IN_FLIGHT, MAX_SCHEDULE_STEPS, MAX_URL_BYTES, PER_SECOND, SCHEDULE_STEP_S, TIMEOUT_MS,
+};
+
+/// An endpoint's configuration, secrets included.
+///
+/// The URL is only known to be a text of a sane length: whether deliveries may go there is judged by who sends them.
+///
+/// ```
+/// use postrider_core::endpoint::EndpointConfig;
+/// let body = br#"{"url": "https://partner.example/hook", "event_types": ["card.*"], "timeout_ms": 5000}"#;
+/// let endpoint = EndpointConfig::parse_create(body, [7; 24]).unwrap();
+/// assert_eq!(endpoint.timeout.as_millis(), 5_000);
+/// let paused = endpoint.apply_patch(br#"{"enabled": false}"#).unwrap();
+/// assert!(!paused.enabled && paused.secret == endpoint.secret);
+/// assert_eq!(EndpointConfig::from_stored(&paused.to_doc(), &paused.secrets()).unwrap(), paused);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndpointConfig {
+    /// Where deliveries go.
+    pub url: Box<str>,
+    /// A name for people.
+    pub name: Option<Box<str>>,
+    /// What it is for.
+    pub description: Option<Box<str>>,
+    /// What it subscribes to; nothing arrives where there is none. Everything, unless its owner says otherwise.
+    pub event_types: Vec<Pattern>,
+    /// Switched on by its owner; off means paused.
+    pub enabled: bool,
+    /// How requests authenticate.
+    pub auth: Auth,
+    /// Further headers of each request, names as given; no name twice in any case, none that `auth` sets.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// What deliveries are signed with.
+    pub secret: SigningSecret,
+    /// A secret that was rotated away, and until when it signs beside the current one.
+    pub previous_secret: Option<(SigningSecret, Timestamp)>,
+    /// How its webhooks look.
+    pub profile: Profile,
+    /// Whether deliveries with the same ordering key go out one at a time.
+    pub ordering: OrderingMode,
+    /// How long a failing delivery may hold back its key's successors; whole seconds within [`HOLD_MAX_S`].
+    pub hold_max: Duration,
+    /// How long an attempt may take; whole milliseconds within [`TIMEOUT_MS`].
+    pub timeout: Duration,
+    /// At most so many attempts begin within any second; within [`PER_SECOND`].
+    pub per_second: Option<u32>,
+    /// At most so many attempts at once; within [`MAX_IN_FLIGHT`].
+    pub max_in_flight: u32,
+    /// Its own delays after each failed attempt, whole seconds within [`SCHEDULE_STEP_S`]; empty: never tried again.
+    pub schedule: Option<Arc<[Duration]>>,
+    /// Notes of its owner.
+    pub metadata: Metadata,
+}
+
+/// How an endpoint's webhooks look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Profile {
+    /// Standard Webhooks.
+    #[default]
+    Standard,
+}
+
+impl Profile {
+    /// The profiles by name.
+    pub(crate) const NAMES: [(&'static str, Self); 1] = [("standard", Self::Standard)];
+
+    /// The name used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+        }
+    }
+
+    /// Whether a pause skips what comes, instead of holding it.
+    pub const fn pause_skips(self) -> bool {
+        match self {
+            Self::Standard => false,
+        }
+    }
+
+    /// Whether `410 Gone` disables the endpoint.
+    pub const fn gone_disables(self) -> bool {
+        match self {
+            Self::Standard => true,
+        }
+    }
+
+    /// After how long of nothing but failures an endpoint is disabled.
+    pub const fn disable_after(self) -> Option<Duration> {
+        match self {
+            Self::Standard => Some(Duration::from_secs(5 * 24 * 3_600)),
+        }
+    }
+}
+
+/// Whether deliveries with the same ordering key go out one at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OrderingMode {
+    /// All as soon as they can.
+    #[default]
+    None,
+    /// One at a time for each key, in order of acceptance.
+    Key,
+}
+
+impl OrderingMode {
+    /// The name used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Key => "key",
+        }
+    }
+}
+
+impl EndpointConfig {
+    /// Its retry schedule: its own, else the given one.
+    pub fn schedule_or<'a>(&'a self, default: &'a Arc<[Duration]>) -> &'a Arc<[Duration]> {
+        self.schedule.as_ref().unwrap_or(default)
+    }
+
+    /// The secrets that sign at a time, the current one first.
+    pub fn signing_secrets(&self, now: Timestamp) -> Vec<&SigningSecret> {
+        let previous =
+            self.previous_secret.as_ref().filter(|(_, until)| now < *until).map(|(secret, _)| secret);
+        std::iter::once(&self.secret).chain(previous).collect()
+    }
+
+    /// The same with a new secret; the present one signs beside it until `until`, and one before that no more.
+    #[must_use]
+    pub fn with_rotated_secret(&self, fresh: [u8; SigningSecret::MIN_BYTES], until: Timestamp) -> Self {
+        let mut next = self.clone();
+        let old = std::mem::replace(&mut next.secret, SigningSecret::generate(fresh));
+        next.previous_secret = Some((old, until));
+        next
+    }
+
+    /// What the machines need to know of it.
+    pub fn policy(&self, version: u32, default_schedule: &Arc<[Duration]>) -> Policy {
+        Policy {
+            version,
+            patterns: self.event_types.clone(),
+            enabled: self.enabled,
+            pause_skips: self.profile.pause_skips(),
+            ordered: self.ordering == OrderingMode::Key,
+            hold_max: self.hold_max,
+            per_second: self.per_second,
+            max_in_flight: self.max_in_flight,
+            schedule: Arc::clone(self.schedule_or(default_schedule)),
+            gone_disables: self.profile.gone_disables(),
+            disable_after: self.profile.disable_after(),
+            target: target_hash(&self.url),
+        }
+    }
+}
+
+/// The same for the same URL, in every process.
+fn target_hash(url: &str) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    url.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl EndpointConfig {
+    /// Reads the body of a request that makes an endpoint. `fresh` becomes its signing secret unless it brings one.
+    ///
+    /// # Errors
+    /// See [`ParseError`].
+    pub fn parse_create(body: &[u8], fresh: [u8; SigningSecret::MIN_BYTES]) -> Result<Self, ParseError> {
+        read::config(crate::json::utf8(body)?, Some(SigningSecret::generate(fresh)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

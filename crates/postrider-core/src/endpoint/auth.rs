@@ -1,0 +1,167 @@
+//! How requests to an endpoint authenticate.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::headers;
+use crate::fields::{is_plain, one_of};
+use crate::json::{self, Detail, Object};
+use crate::secret::Secret;
+
+/// The longest user name or password, in bytes.
+pub const MAX_CREDENTIAL: usize = 1_024;
+/// The longest bearer token or API key, in bytes.
+pub const MAX_TOKEN: usize = 4_000;
+
+/// How requests to an endpoint authenticate.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// A user name and a password (RFC 7617), in UTF-8.
+    Basic {
+        /// The user name, without a colon.
+        username: Box<str>,
+        /// The password.
+        password: Secret,
+    },
+    /// A bearer token (RFC 6750).
+    Bearer {
+        /// The token.
+        token: Secret,
+    },
+    /// A key in a header of the partner's choice.
+    ApiKey {
+        /// The header's name.
+        header: Box<str>,
+        /// The key.
+        value: Secret,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    None,
+    Basic,
+    Bearer,
+    ApiKey,
+}
+
+const KINDS: [(&str, Kind); 4] =
+    [("none", Kind::None), ("basic", Kind::Basic), ("bearer", Kind::Bearer), ("api_key", Kind::ApiKey)];
+
+impl Auth {
+    /// The name of the scheme in the API.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Basic { .. } => "basic",
+            Self::Bearer { .. } => "bearer",
+            Self::ApiKey { .. } => "api_key",
+        }
+    }
+
+    /// The header that it adds to each request: name and value.
+    ///
+    /// ```
+    /// use postrider_core::endpoint::Auth;
+    /// use postrider_core::secret::Secret;
+    /// let auth = Auth::Basic { username: "Aladdin".into(), password: Secret::new("open sesame") };
+    /// let (name, value) = auth.header().unwrap();
+    /// assert_eq!((&*name, value.reveal()), ("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+    /// ```
+    pub fn header(&self) -> Option<(Box<str>, Secret)> {
+        match self {
+            Self::None => None,
+            Self::Basic { username, password } => {
+                let pair = STANDARD.encode(format!("{username}:{}", password.reveal()));
+                Some(("authorization".into(), Secret::new(format!("Basic {pair}"))))
+            }
+            Self::Bearer { token } => {
+                Some(("authorization".into(), Secret::new(format!("Bearer {}", token.reveal()))))
+            }
+            Self::ApiKey { header, value } => Some((header.clone(), value.clone())),
+        }
+    }
+
+    /// The credential and the field that holds it.
+    pub(super) const fn credential(&self) -> Option<(&'static str, &Secret)> {
+        match self {
+            Self::None => None,
+            Self::Basic { password, .. } => Some(("password", password)),
+            Self::Bearer { token } => Some(("token", token)),
+            Self::ApiKey { value, .. } => Some(("value", value)),
+        }
+    }
+
+    /// What is not secret of it.
+    pub(super) fn to_public(&self) -> Map<String, Value> {
+        let mut public = Map::from_iter([("type".to_owned(), json!(self.kind()))]);
+        match self {
+            Self::Basic { username, .. } => public.insert("username".into(), json!(username)),
+            Self::ApiKey { header, .. } => public.insert("header".into(), json!(header)),
+            Self::None | Self::Bearer { .. } => None,
+        };
+        public
+    }
+
+    pub(super) fn read(object: &mut Object<'_>) -> Option<Self> {
+        match object.required("type", |v| one_of(v, &KINDS)) {
+            Some(Kind::None) => Some(Self::None),
+            Some(Kind::Basic) => {
+                let username = object.required("username", username);
+                let password = object.required("password", password);
+                username.zip(password).map(|(username, password)| Self::Basic { username, password })
+            }
+            Some(Kind::Bearer) => object.required("token", token).map(|token| Self::Bearer { token }),
+            Some(Kind::ApiKey) => {
+                let header = object.required("header", header_name);
+                let value = object.required("value", token);
+                header.zip(value).map(|(header, value)| Self::ApiKey { header, value })
+            }
+            None => {
+                // Which fields belong to it cannot be known, so none is called unknown that belongs to any.
+                for name in ["username", "password", "token", "header", "value"] {
+                    object.optional(name, |_| Ok(()));
+                }
+                None
+            }
+        }
+    }
+}
+
+fn username(value: &RawValue) -> Result<Box<str>, Detail> {
+    let text = json::string(value)?;
+    if text.is_empty() || text.len() > MAX_CREDENTIAL || text.contains(':') || !is_plain(&text) {
+        return Err(
+            format!("must be 1 to {MAX_CREDENTIAL} bytes without a colon or control characters").into()
+        );
+    }
+    Ok(text.into())
+}
+
+fn password(value: &RawValue) -> Result<Secret, Detail> {
+    let text = json::string(value)?;
+    if text.len() > MAX_CREDENTIAL || text.chars().any(char::is_control) {
+        return Err(format!("must be at most {MAX_CREDENTIAL} bytes without control characters").into());
+    }
+    Ok(Secret::new(text))
+}
+
+fn token(value: &RawValue) -> Result<Secret, Detail> {
+    let text = json::string(value)?;
+    if text.is_empty() || text.len() > MAX_TOKEN {
+        return Err(format!("must be 1 to {MAX_TOKEN} bytes").into());
+    }
+    headers::check_value(&text)?;
+    Ok(Secret::new(text))
+}
+
+fn header_name(value: &RawValue) -> Result<Box<str>, Detail> {
+    let text = json::string(value)?;
+    headers::check_name(&text)?;
+    Ok(text.into())
+}

@@ -1,0 +1,126 @@
+//! Changing an endpoint: merge patches and replacement. Secrets that are not mentioned stay, unless the URL moves.
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{EndpointConfig, read};
+use crate::fault::{Fault, ParseError};
+use crate::json::{merge_patch, parse_object, utf8};
+
+/// The objects of a configuration whose fields are fixed, so that a typo in them is a fault even where it says `null`.
+const CLOSED: [&str; 3] = ["auth", "rate_limit", "retry"];
+
+impl EndpointConfig {
+    /// What becomes of it by a JSON merge patch (RFC 7396): absent fields stay, secrets too; `null` goes back to the
+    /// default. Another `type` of `auth` replaces all of `auth`.
+    ///
+    /// # Errors
+    /// See [`ParseError`]; also a fault at `/auth` where the URL moves to another scheme, host or port and the
+    /// credential does not come with it, and at `/secret` where it is to be removed.
+    pub fn apply_patch(&self, body: &[u8]) -> Result<Self, ParseError> {
+        let patch = parse_object(utf8(body)?)?;
+        let mut whole = self.to_public();
+        let other_auth =
+            patch.get("auth").and_then(|auth| auth.get("type")).is_some_and(|t| *t != self.auth.kind());
+        if other_auth {
+            whole.remove("auth");
+        }
+        let mut whole = Value::Object(whole);
+        let mut secret = self.to_secret();
+        if other_auth {
+            secret.remove("auth");
+        }
+        merge_patch(&mut whole, Value::Object(secret));
+        merge_patch(&mut whole, Value::Object(patch.clone()));
+        keep_nulls(&mut whole, &patch);
+        let mut faults = Vec::new();
+        if patch.get("secret").is_some_and(Value::is_null) {
+            // Read on with the present one, so that only this is said of it.
+            faults.push(Fault::new(
+                "/secret",
+                "cannot be removed, since every delivery is signed; rotate it instead",
+            ));
+            whole["secret"] = self.secret.reveal().into();
+        }
+        self.changed(&whole, &patch, faults)
+    }
+
+    /// What becomes of it by a new configuration that replaces this one. Only secrets that are absent stay: the signing
+    /// secret, and the credential of an `auth` of the same `type`.
+    ///
+    /// # Errors
+    /// As for [`Self::apply_patch`].
+    pub fn parse_put(&self, body: &[u8]) -> Result<Self, ParseError> {
+        let given = parse_object(utf8(body)?)?;
+        let mut whole = given.clone();
+        let secret = whole.entry("secret").or_insert(Value::Null);
+        if secret.is_null() {
+            *secret = self.secret.reveal().into();
+        }
+        if let (Some(Value::Object(auth)), Some((field, credential))) =
+            (whole.get_mut("auth"), self.auth.credential())
+            && auth.get("type").is_some_and(|t| *t == self.auth.kind())
+        {
+            auth.entry(field).or_insert_with(|| credential.reveal().into());
+        }
+        self.changed(&Value::Object(whole), &given, Vec::new())
+    }
+
+    fn changed(
+        &self,
+        whole: &Value,
+        given: &Map<String, Value>,
+        mut faults: Vec<Fault>,
+    ) -> Result<Self, ParseError> {
+        let next = match read::config(&whole.to_string(), None) {
+            Ok(next) => Some(next),
+            Err(ParseError::Faults(found)) => {
+                faults.extend(found);
+                None
+            }
+            Err(other) => return Err(other),
+        };
+        let Some(mut next) = next else { return Err(ParseError::Faults(faults)) };
+        if let Some((field, _)) = next.auth.credential()
+            && moved(&self.url, &next.url)
+            && !given.get("auth").and_then(|auth| auth.get(field)).is_some_and(Value::is_string)
+        {
+            let detail =
+                format!("the URL moves to another host: give auth with its {field} again, or type none");
+            faults.push(Fault::new("/auth", detail));
+        }
+        if !faults.is_empty() {
+            return Err(ParseError::Faults(faults));
+        }
+        if next.secret == self.secret {
+            next.previous_secret.clone_from(&self.previous_secret);
+        }
+        Ok(next)
+    }
+}
+
+/// Whether requests go to another scheme, host or port. What is no URL counts as elsewhere unless it is the same text.
+fn moved(old: &str, new: &str) -> bool {
+    match (Url::parse(old), Url::parse(new)) {
+        (Ok(old), Ok(new)) => old.origin() != new.origin(),
+        _ => old != new,
+    }
+}
+
+/// Puts back the names that a patch removed, as `null`: the reader takes that for absent, but knows the names.
+fn keep_nulls(whole: &mut Value, patch: &Map<String, Value>) {
+    let Value::Object(whole) = whole else { return };
+    for (name, value) in patch {
+        match value {
+            Value::Null => {
+                whole.insert(name.clone(), Value::Null);
+            }
+            Value::Object(inner) if CLOSED.contains(&&**name) => {
+                if let Some(merged) = whole.get_mut(name) {
+                    keep_nulls(merged, inner);
+                }
+            }
+            _ => {}
+        }
+    }
+}

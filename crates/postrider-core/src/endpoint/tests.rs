@@ -1,0 +1,397 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fault::Fault;
+
+const FRESH: [u8; 24] = [7; 24];
+const URL: &str = "https://partner.example/hook";
+
+fn create(body: &Value) -> Result<EndpointConfig, ParseError> {
+    EndpointConfig::parse_create(body.to_string().as_bytes(), FRESH)
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut body = json!({ "url": URL });
+    body[field] = value;
+    body
+}
+
+fn pointers(result: Result<EndpointConfig, ParseError>) -> Vec<String> {
+    result.unwrap_err().faults().iter().map(|f| f.pointer.clone()).collect()
+}
+
+fn patch(config: &EndpointConfig, patch: Value) -> Result<EndpointConfig, ParseError> {
+    config.apply_patch(patch.to_string().as_bytes())
+}
+
+fn full() -> EndpointConfig {
+    create(&json!({
+        "url": URL, "name": "till", "description": "the shop's till", "event_types": ["card.*", "account.topup"],
+        "enabled": false, "auth": {"type": "basic", "username": "ada", "password": "hunter2"},
+        "headers": {"X-My-App-Id": "7"}, "profile": "standard", "ordering": "key", "hold_max_s": 60, "timeout_ms": 5000,
+        "rate_limit": {"per_second": 50}, "max_in_flight": 4, "retry": {"schedule_s": [5, 300]}, "metadata": {"a": "b"},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn an_endpoint_needs_no_more_than_a_url() {
+    let endpoint = create(&json!({ "url": URL })).unwrap();
+    assert_eq!(endpoint.secret, SigningSecret::generate(FRESH));
+    assert_eq!(endpoint.event_types, [Pattern::All]);
+    assert!(endpoint.enabled && endpoint.auth == Auth::None && endpoint.schedule.is_none());
+    assert_eq!(
+        (endpoint.timeout.as_millis(), endpoint.hold_max.as_secs(), endpoint.max_in_flight),
+        (15_000, 3_600, 16)
+    );
+    let default: Arc<[Duration]> = Arc::from([Duration::from_secs(9)]);
+    assert_eq!(endpoint.schedule_or(&default), &default);
+    let policy = full().policy(3, &default);
+    assert_eq!((policy.version, policy.ordered, policy.per_second), (3, true, Some(50)));
+    assert_eq!(&*policy.schedule, &[Duration::from_secs(5), Duration::from_secs(300)]);
+}
+
+#[test]
+fn it_is_stored_in_two_documents_and_read_back() {
+    let mut endpoint = full();
+    for auth in [
+        Auth::None,
+        Auth::Basic { username: "ada".into(), password: crate::secret::Secret::new("hunter2") },
+        Auth::Bearer { token: crate::secret::Secret::new("hunter2") },
+        Auth::ApiKey { header: "X-Key".into(), value: crate::secret::Secret::new("hunter2") },
+    ] {
+        endpoint.auth = auth;
+        let rotated = endpoint.with_rotated_secret([8; 24], Timestamp::from_millis(1_763_000_000_123));
+        let doc = String::from_utf8(rotated.to_doc().to_vec()).unwrap();
+        assert!(!doc.contains("hunter2") && !doc.contains("whsec_"), "{doc}");
+        assert_eq!(EndpointConfig::from_stored(doc.as_bytes(), &rotated.secrets()).unwrap(), rotated);
+    }
+    for (doc, secrets) in
+        [("{}", "{}"), ("{", "{}"), (r#"{"url":"https://a"}"#, "{}"), (r#"{"later":1}"#, "{}")]
+    {
+        assert!(EndpointConfig::from_stored(doc.as_bytes(), secrets.as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn secrets_are_neither_shown_nor_debugged() {
+    let view = Value::Object(full().public_view());
+    assert_eq!(view["auth"], json!({"type": "basic", "username": "ada", "password_set": true}));
+    assert_eq!(view["secret_set"], json!(true));
+    assert_eq!(view["rate_limit"], json!({"per_second": 50}));
+    assert_eq!(view["retry"], json!({"schedule_s": [5, 300]}));
+    for shown in [view.to_string(), format!("{:?}", full())] {
+        assert!(!shown.contains("hunter2") && !shown.contains("whsec_"), "{shown}");
+    }
+}
+
+#[test]
+fn a_rotated_secret_signs_beside_the_new_one_until_its_time_is_over() {
+    let endpoint = full();
+    let until = Timestamp::from_secs(1_000);
+    let rotated = endpoint.with_rotated_secret([8; 24], until);
+    let secrets = |secs| rotated.signing_secrets(Timestamp::from_secs(secs)).len();
+    assert_eq!((secrets(999), secrets(1_000)), (2, 1));
+    assert_eq!(rotated.signing_secrets(until)[0], &SigningSecret::generate([8; 24]));
+    assert_eq!(patch(&rotated, json!({"name": "x"})).unwrap().previous_secret, rotated.previous_secret);
+    let given = json!({ "secret": SigningSecret::generate([9; 24]).reveal() });
+    assert_eq!(patch(&rotated, given).unwrap().previous_secret, None);
+}
+
+#[test]
+fn abuse_a02_all_faults_of_an_endpoint_come_at_once() {
+    let body = json!({
+        "uri": URL, "event_types": ["card.*", "card*", 7], "enabled": "yes", "auth": {"type": "basic", "username": "a:b"},
+        "headers": {"Host": "x"}, "timeout_ms": 0, "retry": {"schedule_s": [0], "max": 3}, "profile": "mcards",
+        "metadata": {"a": 1},
+    });
+    assert_eq!(
+        pointers(create(&body)),
+        [
+            "/url",
+            "/event_types/1",
+            "/event_types/2",
+            "/enabled",
+            "/auth/username",
+            "/auth/password",
+            "/headers/Host",
+            "/profile",
+            "/timeout_ms",
+            "/retry/schedule_s/0",
+            "/retry/max",
+            "/metadata/a",
+            "/uri",
+        ]
+    );
+    for later in ["filters", "also_sign", "decision", "id", "state"] {
+        assert_eq!(pointers(create(&with(later, json!([])))), [format!("/{later}")]);
+    }
+    let body = format!(r#"{{"url":"{URL}","auth":{{"type":"none","type":"none"}},"url":"{URL}"}}"#);
+    assert_eq!(pointers(EndpointConfig::parse_create(body.as_bytes(), FRESH)), ["/url", "/auth/type"]);
+}
+
+#[test]
+fn abuse_a84_every_limit_has_a_range_that_its_fault_names() {
+    for (field, bad, good, range) in [
+        (
+            "timeout_ms",
+            vec![json!(0), json!(99), json!(60_001), json!(-1), json!(1.5)],
+            vec![json!(100), json!(60_000)],
+            "100 to 60000",
+        ),
+        (
+            "max_in_flight",
+            vec![json!(0), json!(1_001), json!(1e9)],
+            vec![json!(1), json!(1_000)],
+            "1 to 1000",
+        ),
+        ("hold_max_s", vec![json!(0), json!(604_801)], vec![json!(1), json!(604_800)], "1 to 604800"),
+        (
+            "rate_limit",
+            vec![json!({"per_second": 0}), json!({"per_second": 1e9}), json!({"per_second": 0.5})],
+            vec![json!({"per_second": 1}), json!({"per_second": 10_000.0})],
+            "1 to 10000",
+        ),
+        (
+            "retry",
+            vec![json!({"schedule_s": [0]}), json!({"schedule_s": [604_801]})],
+            vec![json!({"schedule_s": []}), json!({"schedule_s": vec![604_800; 50]})],
+            "1 to 604800",
+        ),
+        (
+            "retry",
+            vec![json!({"schedule_s": vec![1; 51]}), json!({"schedule_s": vec![0; 100_000]})],
+            vec![json!({})],
+            "50 are allowed",
+        ),
+        ("event_types", vec![json!(vec!["a"; 51])], vec![json!([]), json!(vec!["a"; 50])], "50 are allowed"),
+    ] {
+        for value in good {
+            assert!(create(&with(field, value.clone())).is_ok(), "{field} {value}");
+        }
+        for value in bad {
+            let error = create(&with(field, value)).unwrap_err();
+            let [Fault { pointer, detail }] = error.faults() else { panic!("{error}") };
+            assert!(
+                pointer.starts_with(&format!("/{field}")) && detail.contains(range),
+                "{pointer} {detail}"
+            );
+        }
+    }
+    let headers = |n: usize| Value::Object((0..n).map(|i| (format!("X-{i}"), json!("v"))).collect());
+    let metadata =
+        |n: usize, text: &str| Value::Object((0..n).map(|i| (format!("m{i}"), json!(text))).collect());
+    assert!(
+        create(&with("headers", headers(32))).is_ok() && create(&with("metadata", metadata(50, "x"))).is_ok()
+    );
+    assert_eq!(pointers(create(&with("headers", headers(33)))), ["/headers"]);
+    assert_eq!(pointers(create(&with("headers", headers(10_000)))), ["/headers"]);
+    assert_eq!(pointers(create(&with("metadata", metadata(51, "x")))), ["/metadata"]);
+    assert_eq!(pointers(create(&with("metadata", metadata(2, &"x".repeat(5_000))))), ["/metadata/m1"]);
+}
+
+#[test]
+fn abuse_a12_a30_texts_are_bounded_and_plain() {
+    let long = |n: usize| json!("é".repeat(n));
+    assert!(create(&with("name", long(256))).is_ok() && create(&with("description", long(2_048))).is_ok());
+    for (field, bad) in [
+        ("name", long(257)),
+        ("name", json!("")),
+        ("name", json!("a\nb")),
+        ("name", json!("a\u{202e}b")),
+        ("name", json!(7)),
+        ("description", long(2_049)),
+        ("description", json!("\0")),
+        ("url", json!("")),
+        ("url", json!("a".repeat(2_049))),
+        ("url", json!("https://a\n.b")),
+        ("url", json!(["https://a"])),
+        ("metadata", json!({"a\nb": "c"})),
+        ("metadata", json!([])),
+    ] {
+        let found = pointers(create(&with(field, bad.clone())));
+        assert!(found.len() == 1 && found[0].starts_with(&format!("/{field}")), "{field} {found:?}");
+    }
+}
+
+#[test]
+fn abuse_a36_a93_headers_and_credentials_cannot_split_or_reroute_a_request() {
+    let basic = |u: &str, p: &str| json!({"type": "basic", "username": u, "password": p});
+    let key = |h: &str, v: &str| json!({"type": "api_key", "header": h, "value": v});
+    for (auth, pointer) in [
+        (basic("a:b", "x"), "/auth/username"),
+        (basic("a\r\nb", "x"), "/auth/username"),
+        (basic("", "x"), "/auth/username"),
+        (basic("a", "x\r\ny"), "/auth/password"),
+        (basic("a", "x\0"), "/auth/password"),
+        (json!({"type": "bearer", "token": "a\nb"}), "/auth/token"),
+        (json!({"type": "bearer", "token": ""}), "/auth/token"),
+        (json!({"type": "bearer", "token": "a".repeat(4_001)}), "/auth/token"),
+        (json!({"type": "bearer", "token": "t", "username": "a"}), "/auth/username"),
+        (key("Host", "x"), "/auth/header"),
+        (key("Cookie", "x"), "/auth/header"),
+        (key("Proxy-Authorization", "x"), "/auth/header"),
+        (key("Content-Type", "x"), "/auth/header"),
+        (key("X-Forwarded-For", "x"), "/auth/header"),
+        (key("webhook-signature", "x"), "/auth/header"),
+        (key("X-Key", "a\r\nHost: b"), "/auth/value"),
+        (json!({"type": "oauth2", "token_url": "https://a"}), "/auth/type"),
+        (json!({}), "/auth/type"),
+        (json!("none"), "/auth"),
+    ] {
+        let found = pointers(create(&with("auth", auth.clone())));
+        assert_eq!(found[0], pointer, "{auth}");
+    }
+    let mut both = with("auth", key("X-Key", "x"));
+    both["headers"] =
+        json!({"x-key": "y", "X-A": "1", "x-a": "2", "Authorization": "Bearer t", "X-B": "a\nb"});
+    let mut found = pointers(create(&both));
+    found.sort();
+    assert_eq!(found, ["/headers/Authorization", "/headers/X-B", "/headers/x-a", "/headers/x-key"]);
+}
+
+#[test]
+fn faults_never_hold_the_value() {
+    for body in [
+        with("auth", json!({"type": "basic", "username": "hunter2:", "password": "hunter2\n"})),
+        with("auth", json!({"type": "hunter2", "password": "hunter2"})),
+        with("secret", json!("hunter2")),
+        with("headers", json!({"X-A": "hunter2\n"})),
+        with("metadata", json!({"a": "hunter2\n"})),
+    ] {
+        assert!(!create(&body).unwrap_err().to_string().contains("hunter2"), "{body}");
+    }
+}
+
+#[test]
+fn a_patch_changes_what_it_names_and_leaves_the_rest() {
+    let endpoint = full();
+    assert_eq!(patch(&endpoint, json!({})).unwrap(), endpoint);
+    let patched = patch(
+        &endpoint,
+        json!({"name": null, "timeout_ms": null, "rate_limit": null, "retry": null, "auth": {"username": "bob"},
+               "headers": {"X-My-App-Id": null, "X-B": "1"}, "event_types": ["a"], "enabled": true, "metadata": null}),
+    )
+    .unwrap();
+    assert_eq!(
+        (patched.name.as_deref(), patched.timeout.as_millis(), patched.per_second),
+        (None, 15_000, None)
+    );
+    let password = crate::secret::Secret::new("hunter2");
+    assert_eq!(patched.auth, Auth::Basic { username: "bob".into(), password });
+    assert_eq!(&*patched.headers, [(Box::from("X-B"), Box::from("1"))]);
+    assert_eq!(patched.secret, endpoint.secret);
+    assert_eq!(patched.description, endpoint.description);
+    assert!(patched.metadata.is_empty() && patched.schedule.is_none() && patched.enabled);
+}
+
+#[test]
+fn another_type_of_auth_replaces_all_of_it_and_null_removes_it() {
+    let endpoint = full();
+    let bearer = patch(&endpoint, json!({"auth": {"type": "bearer", "token": "t"}})).unwrap();
+    assert_eq!(bearer.auth.kind(), "bearer");
+    assert!(!String::from_utf8_lossy(&bearer.secrets()).contains("hunter2"));
+    assert_eq!(patch(&endpoint, json!({"auth": null})).unwrap().auth, Auth::None);
+    assert_eq!(patch(&endpoint, json!({"auth": {"type": "none"}})).unwrap().auth, Auth::None);
+    assert_eq!(pointers(patch(&endpoint, json!({"auth": {"type": "bearer"}}))), ["/auth/token"]);
+    assert_eq!(pointers(patch(&endpoint, json!({"auth": {"password": null}}))), ["/auth/password"]);
+}
+
+#[test]
+fn abuse_a02_a_patch_with_typos_is_refused_even_where_it_removes() {
+    let endpoint = full();
+    for (bad, expected) in [
+        (json!({"nmae": null}), vec!["/nmae"]),
+        (
+            json!({"auth": {"pasword": null}, "retry": {"x": null}, "timeout_ms": 1}),
+            vec!["/auth/pasword", "/timeout_ms", "/retry/x"],
+        ),
+        (json!({"secret": null, "url": null}), vec!["/secret", "/url"]),
+        (json!([]), vec![""]),
+        (json!({"id": "ep_x", "secret_set": true}), vec!["/id", "/secret_set"]),
+    ] {
+        assert_eq!(pointers(patch(&endpoint, bad.clone())), expected, "{bad}");
+    }
+    assert_eq!(
+        pointers(endpoint.apply_patch(br#"{"auth":{"username":"a","username":"b"}}"#)),
+        ["/auth/username"]
+    );
+    let deep = format!("{{\"metadata\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    assert!(matches!(endpoint.apply_patch(deep.as_bytes()), Err(ParseError::Syntax(_))));
+}
+
+#[test]
+fn abuse_a92_a_url_that_moves_needs_the_credential_again() {
+    let endpoint = full();
+    for same in [
+        "https://partner.example/other?x=1",
+        "https://PARTNER.example:443/",
+        "HTTPS://partner.example",
+        "https://partner.example",
+    ] {
+        assert!(patch(&endpoint, json!({ "url": same })).is_ok(), "{same}");
+    }
+    for other in [
+        "https://partner.example:8443/hook",
+        "http://partner.example/hook",
+        "https://evil.example/hook",
+        "https://partner.example.evil.example/",
+        "https://partner.example@evil.example/",
+        "https:\\\\evil.example/hook",
+        "https://evil.example\\@partner.example/hook",
+        "https://partner.example:443@evil.example/",
+        "not a url",
+    ] {
+        assert_eq!(pointers(patch(&endpoint, json!({ "url": other }))), ["/auth"], "{other}");
+        let halves = json!({"url": other, "auth": {"username": "bob"}});
+        assert_eq!(pointers(patch(&endpoint, halves)), ["/auth"], "{other}");
+        for given in [
+            json!({"password": "again"}),
+            json!({"type": "bearer", "token": "t"}),
+            json!({"type": "none"}),
+            json!(null),
+        ] {
+            assert!(patch(&endpoint, json!({"url": other, "auth": given})).is_ok(), "{other}");
+        }
+        let put = json!({"url": other, "auth": {"type": "basic", "username": "ada"}});
+        assert_eq!(pointers(endpoint.parse_put(put.to_string().as_bytes())), ["/auth"], "{other}");
+    }
+    let open = create(&json!({ "url": URL })).unwrap();
+    assert!(patch(&open, json!({"url": "https://other.example"})).is_ok());
+}
+
+#[test]
+fn a_replacement_keeps_only_secrets_that_it_does_not_name() {
+    let endpoint = full();
+    let put = |body: Value| endpoint.parse_put(body.to_string().as_bytes());
+    let bare = put(json!({ "url": URL })).unwrap();
+    assert_eq!((bare.secret, bare.auth, bare.name), (endpoint.secret.clone(), Auth::None, None));
+    let kept =
+        put(json!({"url": URL, "auth": {"type": "basic", "username": "eve"}, "secret": null})).unwrap();
+    assert_eq!(kept.auth.credential().unwrap().1.reveal(), "hunter2");
+    assert_eq!(pointers(put(json!({"url": URL, "auth": {"type": "bearer"}}))), ["/auth/token"]);
+    assert_eq!(pointers(put(json!({"name": "x", "typo": null}))), ["/url", "/typo"]);
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_survives_the_store(
+            name in proptest::option::of("\\PC{0,20}"), token in "[!-~]{0,30}", value in "[ -~]{0,20}",
+            steps in prop::collection::vec(0..700_000_u32, 0..4), per_second in 0..20_000_u32,
+        ) {
+            let body = json!({
+                "url": URL, "name": name, "auth": {"type": "bearer", "token": token}, "headers": {"X-A": value},
+                "retry": {"schedule_s": steps}, "rate_limit": {"per_second": per_second},
+            });
+            match create(&body) {
+                Ok(config) => prop_assert_eq!(EndpointConfig::from_stored(&config.to_doc(), &config.secrets()).unwrap(), config),
+                Err(ParseError::Faults(faults)) => prop_assert!(!faults.is_empty()),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
+        }
+    }
+}
