@@ -46,16 +46,14 @@ pub(crate) struct Config {
     pub(crate) dev: bool,
     /// The operator's token.
     pub(crate) admin_token: Option<Secret>,
-    /// Where the server is reached from outside, for the links that it makes.
-    pub(crate) public_url: Option<String>,
     /// Which log lines are written.
     pub(crate) log: String,
     /// In which form.
     pub(crate) log_format: LogFormat,
     /// How long finished work is kept, in days.
-    pub(crate) retention_days: u32,
+    pub(crate) retention_days: f64,
     /// When pending work expires, in days.
-    pub(crate) pending_max_days: u32,
+    pub(crate) pending_max_days: f64,
     /// How long a stop waits for work under way, in seconds.
     pub(crate) shutdown_grace_s: u64,
     /// Largest event, in bytes.
@@ -63,11 +61,11 @@ pub(crate) struct Config {
     /// Largest batch, in bytes.
     pub(crate) max_batch_bytes: u64,
     /// Waits before the second and each further attempt, in seconds.
-    pub(crate) retry_schedule_s: Vec<u64>,
+    pub(crate) retry_schedule_s: Vec<f64>,
     /// By how much each wait varies, as a part of it.
     pub(crate) retry_jitter: f64,
     /// When an endpoint that only fails is disabled, in days.
-    pub(crate) disable_after_days: u32,
+    pub(crate) disable_after_days: f64,
     /// Disk space kept free for outcomes, in MiB.
     pub(crate) disk_reserve_mb: u64,
     /// Pending deliveries of one endpoint at most.
@@ -98,8 +96,6 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Outbound {
-    /// Attempts under way to one endpoint, unless the endpoint sets its own.
-    pub(crate) max_in_flight: u32,
     /// For a connection to be made, in milliseconds.
     pub(crate) connect_timeout_ms: u64,
     /// When a connection is not used again, in seconds.
@@ -119,9 +115,9 @@ pub(crate) struct Breaker {
     /// Consecutive failures that open it.
     pub(crate) failures: u32,
     /// The first probe after it opened, in seconds; each further wait doubles.
-    pub(crate) probe_initial_s: u64,
+    pub(crate) probe_initial_s: f64,
     /// The longest wait between probes, in seconds.
-    pub(crate) probe_max_s: u64,
+    pub(crate) probe_max_s: f64,
 }
 
 impl Default for Config {
@@ -131,32 +127,30 @@ impl Default for Config {
             database: "sqlite:./postrider.db".into(),
             dev: false,
             admin_token: None,
-            public_url: None,
             log: "info".into(),
             log_format: LogFormat::Text,
-            retention_days: 30,
-            pending_max_days: 14,
+            retention_days: 30.0,
+            pending_max_days: 14.0,
             shutdown_grace_s: 20,
             max_event_bytes: 256 << 10,
             max_batch_bytes: 8 << 20,
             // 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h
-            retry_schedule_s: vec![5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400],
+            retry_schedule_s: vec![5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0],
             retry_jitter: 0.2,
-            disable_after_days: 5,
+            disable_after_days: 5.0,
             disk_reserve_mb: 256,
             backlog_max: 10_000_000,
             window_entries: 65_536,
             window_bytes: 64 << 20,
             max_in_flight_total: 2_048,
             outbound: Outbound {
-                max_in_flight: 16,
                 connect_timeout_ms: 5_000,
                 connection_max_age_s: 300,
                 allow_private: false,
                 extra_ca_file: None,
                 nat64_prefixes: Vec::new(),
             },
-            breaker: Breaker { failures: 5, probe_initial_s: 5, probe_max_s: 300 },
+            breaker: Breaker { failures: 5, probe_initial_s: 5.0, probe_max_s: 300.0 },
         }
     }
 }
