@@ -1,0 +1,379 @@
+//! What is configured, in memory: tenants, endpoints and tokens, found by any name that a request may use.
+//!
+//! Reads take a short lock and copy nothing. Every change goes through one door, [`Directory::editing`]: whoever holds it
+//! reads what is, validates, makes the change durable, and only then updates the memory. So two edits never see the same
+//! past, and a reader never sees what might not survive a crash.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use postrider_core::id::{EndpointId, EndpointNo, TenantId, TenantNo};
+use postrider_core::node::Change;
+use postrider_core::time::Timestamp;
+use postrider_core::token::TokenConfig;
+use postrider_store::{Recovery, StoreError};
+use rustc_hash::FxHashMap;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::Engine;
+use crate::error::ServiceError;
+use crate::prepared::PreparedCache;
+
+/// A tenant that exists.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Its number.
+    pub no: TenantNo,
+    /// Its public id.
+    pub id: TenantId,
+    /// Its settings as JSON, as stored.
+    pub doc: Bytes,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An endpoint that exists: kept small, since there may be very many. What an attempt needs is in
+/// [`PreparedEndpoint`](crate::prepared::PreparedEndpoint).
+pub struct Endpoint {
+    /// Its number.
+    pub no: EndpointNo,
+    /// Its owner.
+    pub tenant: TenantNo,
+    /// Its public id.
+    pub id: EndpointId,
+    /// The version of its configuration, from 1.
+    pub version: u32,
+    /// The public part of its configuration as JSON, as stored.
+    pub doc: Box<[u8]>,
+    /// Its secrets as JSON, as stored.
+    pub(crate) secrets: Box<[u8]>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A token that is not revoked.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Its public id.
+    pub id: Box<str>,
+    /// SHA-256 of its text.
+    pub(crate) hash: [u8; 32],
+    /// What it may do, where, and until when.
+    pub config: TokenConfig,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// The numbers that are given out next. Never used twice, also where an edit failed.
+pub(crate) struct Numbers {
+    next_tenant: u32,
+    next_endpoint: u32,
+}
+
+impl Numbers {
+    pub(crate) fn tenant(&mut self) -> TenantNo {
+        let no = TenantNo(self.next_tenant);
+        self.next_tenant += 1;
+        no
+    }
+
+    pub(crate) fn endpoint(&mut self) -> EndpointNo {
+        let no = EndpointNo(self.next_endpoint);
+        self.next_endpoint += 1;
+        no
+    }
+}
+
+/// The right to change what is configured; one holder at a time.
+pub(crate) type Editing = OwnedMutexGuard<Numbers>;
+
+/// Removed endpoints whose ids are remembered, at most.
+const MAX_REMOVED: usize = 65_536;
+
+/// What is configured, in memory.
+pub(crate) struct Directory {
+    tenants: RwLock<Tenants>,
+    endpoints: RwLock<Endpoints>,
+    tokens: RwLock<Tokens>,
+    prepared: PreparedCache,
+    numbers: Arc<Mutex<Numbers>>,
+}
+
+#[derive(Default)]
+struct Tenants {
+    by_id: BTreeMap<TenantId, TenantNo>,
+    by_no: FxHashMap<TenantNo, Arc<Tenant>>,
+}
+
+#[derive(Default)]
+struct Endpoints {
+    by_no: FxHashMap<EndpointNo, Arc<Endpoint>>,
+    by_tenant: FxHashMap<TenantNo, BTreeMap<EndpointId, EndpointNo>>,
+    /// Ids of endpoints removed while deliveries of theirs may still be in the log.
+    removed: FxHashMap<EndpointNo, EndpointId>,
+}
+
+#[derive(Default)]
+struct Tokens {
+    by_hash: FxHashMap<[u8; 32], Arc<Token>>,
+    by_id: BTreeMap<Box<str>, [u8; 32]>,
+}
+
+impl Endpoints {
+    fn remember_removed(&mut self, no: EndpointNo, id: EndpointId) {
+        if self.removed.len() >= MAX_REMOVED
+            && let Some(any) = self.removed.keys().next().copied()
+        {
+            self.removed.remove(&any);
+        }
+        self.removed.insert(no, id);
+    }
+}
+
+impl Engine {
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// Makes changes durable, and then lets `then` bring the memory up to date (told whether they are durable).
+    ///
+    /// Goes on when the caller goes away: what is durable is never missing in memory. Gives the right to change back.
+    ///
+    /// # Errors
+    /// As the store fails.
+    pub(crate) async fn apply(
+        &self,
+        editing: Editing,
+        changes: Vec<Change>,
+        then: impl FnOnce(&Directory, bool) + Send + 'static,
+    ) -> Result<Editing, ServiceError> {
+        let engine = self.clone();
+        let applied = tokio::spawn(async move {
+            let result = engine.driver().edit(changes).await;
+            then(&engine.directory(), result.is_ok());
+            result.map(|()| editing)
+        });
+        applied.await.unwrap_or(Err(ServiceError::Internal))
+    }
+}
+
+impl Directory {
+    /// What a start found in the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] for an id or a document that this version cannot read.
+    pub(crate) fn load(recovery: &Recovery) -> Result<Self, StoreError> {
+        let directory = Self {
+            tenants: RwLock::default(),
+            endpoints: RwLock::default(),
+            tokens: RwLock::default(),
+            prepared: PreparedCache::default(),
+            numbers: Arc::new(Mutex::new(Numbers {
+                next_tenant: recovery.next_tenant,
+                next_endpoint: recovery.next_endpoint,
+            })),
+        };
+        let unusable = |what: &str, id: &str| StoreError::Unusable(format!("{what} {id} cannot be read"));
+        for stored in &recovery.tenants {
+            directory.put_tenant(Arc::new(Tenant {
+                no: stored.no,
+                id: stored.id.parse().map_err(|_| unusable("tenant", &stored.id))?,
+                doc: stored.doc.clone(),
+                created_at: stored.created_at,
+                updated_at: stored.updated_at,
+            }));
+        }
+        for stored in &recovery.endpoints {
+            let id: EndpointId = stored.id.parse().map_err(|_| unusable("endpoint", &stored.id))?;
+            if stored.deleted {
+                directory.endpoints.write().remember_removed(stored.no, id);
+                continue;
+            }
+            directory.put_endpoint(Arc::new(Endpoint {
+                no: stored.no,
+                tenant: stored.tenant,
+                id,
+                version: stored.version,
+                doc: stored.doc[..].into(),
+                secrets: stored.secrets[..].into(),
+                created_at: stored.created_at,
+                updated_at: stored.updated_at,
+            }));
+        }
+        for stored in &recovery.tokens {
+            directory.put_token(Arc::new(Token {
+                id: stored.id.as_str().into(),
+                hash: stored.hash,
+                config: TokenConfig::from_stored(&stored.doc).map_err(|_| unusable("token", &stored.id))?,
+                created_at: stored.created_at,
+            }));
+        }
+        Ok(directory)
+    }
+
+    /// The one door for changes. Held until the change is durable and in memory.
+    pub(crate) async fn editing(&self) -> Editing {
+        Arc::clone(&self.numbers).lock_owned().await
+    }
+
+    /// A tenant by its public id.
+    pub(crate) fn tenant(&self, id: &str) -> Option<Arc<Tenant>> {
+        let tenants = self.tenants.read();
+        let no = tenants.by_id.get(id)?;
+        tenants.by_no.get(no).cloned()
+    }
+
+    /// The number of the tenant of that id: what a publication needs of it.
+    pub(crate) fn tenant_no(&self, id: &str) -> Option<TenantNo> {
+        self.tenants.read().by_id.get(id).copied()
+    }
+
+    /// A tenant by its number.
+    pub(crate) fn tenant_by_no(&self, no: TenantNo) -> Option<Arc<Tenant>> {
+        self.tenants.read().by_no.get(&no).cloned()
+    }
+
+    /// At most `limit` tenants in order of their ids, after the given one.
+    pub(crate) fn tenants_after(&self, after: Option<&str>, limit: usize) -> Vec<Arc<Tenant>> {
+        let tenants = self.tenants.read();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = tenants.by_id.range::<str, _>((from, Bound::Unbounded));
+        range.filter_map(|(_, no)| tenants.by_no.get(no)).take(limit).cloned().collect()
+    }
+
+    pub(crate) fn put_tenant(&self, tenant: Arc<Tenant>) {
+        let mut tenants = self.tenants.write();
+        tenants.by_id.insert(tenant.id.clone(), tenant.no);
+        tenants.by_no.insert(tenant.no, tenant);
+    }
+
+    pub(crate) fn remove_tenant(&self, no: TenantNo) {
+        let mut tenants = self.tenants.write();
+        if let Some(tenant) = tenants.by_no.remove(&no) {
+            tenants.by_id.remove(&tenant.id);
+        }
+    }
+
+    /// An endpoint of a tenant by its public id.
+    pub(crate) fn endpoint(&self, tenant: TenantNo, id: &str) -> Option<Arc<Endpoint>> {
+        let endpoints = self.endpoints.read();
+        let no = endpoints.by_tenant.get(&tenant)?.get(id)?;
+        endpoints.by_no.get(no).cloned()
+    }
+
+    /// An endpoint by its number.
+    pub(crate) fn endpoint_by_no(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
+        self.endpoints.read().by_no.get(&no).cloned()
+    }
+
+    /// The public id of an endpoint, also of one removed since this process started or still owed something then.
+    pub(crate) fn endpoint_id(&self, no: EndpointNo) -> Option<EndpointId> {
+        let endpoints = self.endpoints.read();
+        endpoints.by_no.get(&no).map(|endpoint| endpoint.id.clone()).or_else(|| endpoints.removed.get(&no).cloned())
+    }
+
+    /// At most `limit` endpoints of a tenant in order of their ids, after the given one.
+    pub(crate) fn endpoints_after(
+        &self,
+        tenant: TenantNo,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<Endpoint>> {
+        let endpoints = self.endpoints.read();
+        let Some(of_tenant) = endpoints.by_tenant.get(&tenant) else { return Vec::new() };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = of_tenant.range::<str, _>((from, Bound::Unbounded));
+        range.filter_map(|(_, no)| endpoints.by_no.get(no)).take(limit).cloned().collect()
+    }
+
+    /// Makes an endpoint known to attempts alone, before the commit that makes it: the first of them may start as soon
+    /// as that commit is done.
+    pub(crate) fn stage_endpoint(&self, endpoint: Arc<Endpoint>) {
+        self.endpoints.write().by_no.insert(endpoint.no, endpoint);
+    }
+
+    pub(crate) fn put_endpoint(&self, endpoint: Arc<Endpoint>) {
+        let no = endpoint.no;
+        {
+            let mut endpoints = self.endpoints.write();
+            endpoints.by_tenant.entry(endpoint.tenant).or_default().insert(endpoint.id.clone(), no);
+            endpoints.by_no.insert(no, endpoint);
+        }
+        // After the change, so that nobody puts the old version back.
+        self.prepared.forget(no);
+    }
+
+    pub(crate) fn remove_endpoint(&self, no: EndpointNo) {
+        {
+            let mut endpoints = self.endpoints.write();
+            if let Some(endpoint) = endpoints.by_no.remove(&no) {
+                if let Some(of_tenant) = endpoints.by_tenant.get_mut(&endpoint.tenant) {
+                    of_tenant.remove(&endpoint.id);
+                    if of_tenant.is_empty() {
+                        endpoints.by_tenant.remove(&endpoint.tenant);
+                    }
+                }
+                endpoints.remember_removed(no, endpoint.id.clone());
+            }
+        }
+        self.prepared.forget(no);
+    }
+
+    /// The endpoints that are ready for attempts.
+    pub(crate) fn ready(&self) -> &PreparedCache {
+        &self.prepared
+    }
+
+    /// The token with that hash.
+    pub(crate) fn token(&self, hash: &[u8; 32]) -> Option<Arc<Token>> {
+        self.tokens.read().by_hash.get(hash).cloned()
+    }
+
+    /// The token with that id.
+    pub(crate) fn token_by_id(&self, id: &str) -> Option<Arc<Token>> {
+        let tokens = self.tokens.read();
+        tokens.by_hash.get(tokens.by_id.get(id)?).cloned()
+    }
+
+    /// At most `limit` tokens in order of their ids, after the given one.
+    pub(crate) fn tokens_after(&self, after: Option<&str>, limit: usize) -> Vec<Arc<Token>> {
+        let tokens = self.tokens.read();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = tokens.by_id.range::<str, _>((from, Bound::Unbounded));
+        range.filter_map(|(_, hash)| tokens.by_hash.get(hash)).take(limit).cloned().collect()
+    }
+
+    /// The tokens that fit, in order of their ids.
+    pub(crate) fn tokens_where(&self, fits: impl Fn(&Token) -> bool) -> Vec<Arc<Token>> {
+        let tokens = self.tokens.read();
+        tokens
+            .by_id
+            .values()
+            .filter_map(|hash| tokens.by_hash.get(hash))
+            .filter(|token| fits(token))
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn put_token(&self, token: Arc<Token>) {
+        let mut tokens = self.tokens.write();
+        if let Some(before) = tokens.by_id.insert(token.id.clone(), token.hash) {
+            tokens.by_hash.remove(&before);
+        }
+        tokens.by_hash.insert(token.hash, token);
+    }
+
+    pub(crate) fn remove_token(&self, id: &str) {
+        let mut tokens = self.tokens.write();
+        if let Some(hash) = tokens.by_id.remove(id) {
+            tokens.by_hash.remove(&hash);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Endpoints as service functions: made, read, changed and removed; each change is durable when it returns.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use postrider_core::endpoint::EndpointConfig;
+use postrider_core::fault::Fault;
+use postrider_core::id::{EndpointId, EndpointNo, IdKind, TenantNo, random_id};
+use postrider_core::policy::Policy;
+use postrider_core::record::Edit;
+use postrider_core::secret::SigningSecret;
+use postrider_dispatch::{Target, headers};
+
+use crate::Engine;
+use crate::clock::wall;
+use crate::directory::{Directory, Editing, Endpoint};
+use crate::driver::{Change, EndpointStatus};
+use crate::error::ServiceError;
+use crate::start::EngineConfig;
+use crate::random;
+
+/// An endpoint as its owner may read it.
+pub struct EndpointView {
+    /// As configured.
+    pub endpoint: Arc<Endpoint>,
+    /// Its configuration, parsed; `public_view` of it holds no secret.
+    pub config: EndpointConfig,
+    /// How it stands.
+    pub standing: EndpointStatus,
+}
+
+impl Engine {
+    /// Random bytes for a signing secret.
+    ///
+    /// # Errors
+    /// [`ServiceError::Internal`] where the system has none.
+    pub fn fresh_secret(&self) -> Result<[u8; SigningSecret::MIN_BYTES], ServiceError> {
+        random::bytes()
+    }
+
+    /// Makes an endpoint under an id of our making.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for a URL or header that deliveries may not have; [`ServiceError::NotFound`] when the
+    /// tenant is gone; else as the store fails.
+    pub async fn create_endpoint(
+        &self,
+        tenant: TenantNo,
+        config: EndpointConfig,
+    ) -> Result<EndpointView, ServiceError> {
+        let config = self.checked(config)?;
+        let mut editing = self.directory().editing().await;
+        if self.directory().tenant_by_no(tenant).is_none() {
+            return Err(ServiceError::NotFound("the tenant"));
+        }
+        let id = random_id(IdKind::Endpoint, wall(), u128::from_le_bytes(random::bytes()?));
+        let id: EndpointId = id.parse().map_err(|_| ServiceError::Internal)?;
+        let no = editing.endpoint();
+        self.store_endpoint(editing, no, tenant, id, 1, config).await
+    }
+
+    /// An endpoint of a tenant.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`].
+    pub fn endpoint(&self, tenant: TenantNo, id: &str) -> Result<EndpointView, ServiceError> {
+        self.view(self.found(tenant, id)?)
+    }
+
+    /// At most `limit` endpoints of a tenant in order of their ids, after the given one.
+    ///
+    /// # Errors
+    /// [`ServiceError::Internal`] for a stored document that cannot be read.
+    pub fn endpoints_after(
+        &self,
+        tenant: TenantNo,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<EndpointView>, ServiceError> {
+        let endpoints = self.directory().endpoints_after(tenant, after, limit);
+        endpoints
+            .into_iter()
+            .map(|endpoint| self.view(endpoint))
+            // Removed a moment ago.
+            .filter(|view| !matches!(view, Err(ServiceError::NotFound(_))))
+            .collect()
+    }
+
+    /// Changes an endpoint: `change` gets its configuration, and gives the new one or says why not.
+    ///
+    /// # Errors
+    /// What `change` says; else as [`Self::create_endpoint`].
+    pub async fn change_endpoint<E: From<ServiceError>>(
+        &self,
+        tenant: TenantNo,
+        id: &str,
+        change: impl FnOnce(&EndpointConfig) -> Result<EndpointConfig, E>,
+    ) -> Result<EndpointView, E> {
+        let editing = self.directory().editing().await;
+        let before = self.found(tenant, id)?;
+        let config = self.checked(change(&parsed(&before)?)?)?;
+        let version = before.version.checked_add(1).ok_or(ServiceError::Internal)?;
+        Ok(self.store_endpoint(editing, before.no, tenant, before.id.clone(), version, config).await?)
+    }
+
+    /// Removes an endpoint. What it is still owed is cancelled afterwards.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; else as the store fails.
+    pub async fn delete_endpoint(&self, tenant: TenantNo, id: &str) -> Result<(), ServiceError> {
+        let editing = self.directory().editing().await;
+        let no = self.found(tenant, id)?.no;
+        let change = Change { edit: Edit::DeleteEndpoint { no }, policy: None };
+        let then = move |directory: &Directory, durable: bool| {
+            if durable {
+                directory.remove_endpoint(no);
+            }
+        };
+        self.apply(editing, vec![change], then).await.map(drop)
+    }
+
+    pub(crate) fn found(&self, tenant: TenantNo, id: &str) -> Result<Arc<Endpoint>, ServiceError> {
+        self.directory().endpoint(tenant, id).ok_or(ServiceError::NotFound("the endpoint"))
+    }
+
+    fn standing(&self, endpoint: &Endpoint) -> Result<EndpointStatus, ServiceError> {
+        let standing = self.driver().state(endpoint.tenant, endpoint.no);
+        standing.ok_or(ServiceError::NotFound("the endpoint"))
+    }
+
+    fn view(&self, endpoint: Arc<Endpoint>) -> Result<EndpointView, ServiceError> {
+        let config = parsed(&endpoint)?;
+        let standing = self.standing(&endpoint)?;
+        Ok(EndpointView { endpoint, config, standing })
+    }
+
+    /// The configuration with its URL normalised, if deliveries may go there with these headers.
+    fn checked(&self, mut config: EndpointConfig) -> Result<EndpointConfig, ServiceError> {
+        let mut faults = Vec::new();
+        match Target::parse(&config.url, &self.config().url_policy) {
+            Ok(target) => config.url = target.as_str().into(),
+            Err(fault) => faults.push(Fault::new("/url", fault.to_string())),
+        }
+        for (name, value) in &config.headers {
+            if let Err(fault) = headers::check_custom(name, value) {
+                let pointer = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
+                faults.push(Fault::new(pointer, fault.to_string()));
+            }
+        }
+        if faults.is_empty() { Ok(config) } else { Err(ServiceError::Invalid(faults)) }
+    }
+
+    /// Makes a version of an endpoint durable, then known. The caller holds the door for changes.
+    async fn store_endpoint(
+        &self,
+        editing: Editing,
+        no: EndpointNo,
+        tenant: TenantNo,
+        id: EndpointId,
+        version: u32,
+        config: EndpointConfig,
+    ) -> Result<EndpointView, ServiceError> {
+        let now = wall();
+        let before = self.directory().endpoint_by_no(no);
+        let endpoint = Arc::new(Endpoint {
+            no,
+            tenant,
+            id,
+            version,
+            doc: config.to_doc()[..].into(),
+            secrets: config.secrets()[..].into(),
+            created_at: before.as_ref().map_or(now, |before| before.created_at),
+            updated_at: now,
+        });
+        let edit = Edit::PutEndpoint {
+            no,
+            tenant,
+            id: endpoint.id.as_str().into(),
+            version,
+            doc: Bytes::copy_from_slice(&endpoint.doc),
+            secrets: Bytes::copy_from_slice(&endpoint.secrets),
+        };
+        let change = Change { edit, policy: Some(policy(&config, version, self.config())) };
+        let is_new = before.is_none();
+        if is_new {
+            self.directory().stage_endpoint(Arc::clone(&endpoint));
+        }
+        let made = Arc::clone(&endpoint);
+        let then = move |directory: &Directory, durable: bool| {
+            if durable {
+                directory.put_endpoint(made);
+            } else if is_new {
+                directory.remove_endpoint(no);
+            }
+        };
+        self.apply(editing, vec![change], then).await?;
+        let standing = self.standing(&endpoint)?;
+        Ok(EndpointView { endpoint, config, standing })
+    }
+}
+
+/// What the machines need to know of an endpoint, with the operator's defaults.
+pub(crate) fn policy(config: &EndpointConfig, version: u32, engine: &EngineConfig) -> Policy {
+    let mut policy = config.policy(version, &engine.default_schedule);
+    policy.disable_after = policy.disable_after.map(|_| engine.disable_after);
+    policy
+}
+
+/// The configuration of an endpoint as stored.
+fn parsed(endpoint: &Endpoint) -> Result<EndpointConfig, ServiceError> {
+    EndpointConfig::from_stored(&endpoint.doc, &endpoint.secrets).map_err(|error| {
+        tracing::error!(endpoint = endpoint.id.as_str(), %error, "a stored endpoint cannot be read");
+        ServiceError::Internal
+    })
+}

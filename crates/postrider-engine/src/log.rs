@@ -1,0 +1,418 @@
+//! The delivery log as it is read: rows, and one delivery with its payload and attempts, all rendered again from what is
+//! stored, with secrets and signatures masked.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::id::{IdKind, Position, PublicId, TenantNo};
+use postrider_core::record::{
+    AttemptRecord, DeliveryRef, ErrorKind, Event, KeyHash, Reason, Status, TestRecord, Trigger,
+};
+use postrider_core::time::Timestamp;
+use postrider_core::wire;
+use postrider_store::{LogQuery, LogRow, Store, StoreError};
+use serde_json::Value;
+
+use crate::Engine;
+use crate::error::ServiceError;
+use crate::prepared::MASK;
+
+/// What the id of an endpoint is shown as when nobody remembers it: it was removed before this process started.
+const FORGOTTEN: &str = "removed";
+
+/// Which deliveries of a tenant are asked for. All conditions hold at once.
+#[derive(Debug, Clone, Default)]
+pub struct LogFilter {
+    /// To the endpoint of that id.
+    pub endpoint: Option<String>,
+    /// In this state.
+    pub status: Option<Status>,
+    /// Of this event type.
+    pub event_type: Option<String>,
+    /// With this ordering key.
+    pub key: Option<String>,
+    /// Of the event of that id, the publisher's own or ours.
+    pub event: Option<String>,
+    /// Accepted at or after.
+    pub since: Option<Timestamp>,
+    /// Accepted before.
+    pub until: Option<Timestamp>,
+    /// Only what lies before: where a page left off.
+    pub before: Option<Position>,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+/// A line of the delivery log.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Its public id.
+    pub id: PublicId,
+    /// The public id of its endpoint.
+    pub endpoint: String,
+    /// Its event; with data only where one delivery is read.
+    pub event: Arc<Event>,
+    /// The endpoint's gapless number for it; a test has none.
+    pub sequence: Option<u64>,
+    /// Its state.
+    pub status: Status,
+    /// Why it ended so.
+    pub reason: Option<Reason>,
+    /// Attempts made, over all runs.
+    pub attempts: u32,
+    /// The status code of its last attempt.
+    pub last_status_code: Option<u16>,
+    /// When it is next due, if a time is set.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// When it was first acknowledged, also if a later run failed.
+    pub first_succeeded_at: Option<Timestamp>,
+    /// Whether successors of its ordering key went past it.
+    pub overtaken: bool,
+}
+
+/// A page of the log, newest first.
+#[derive(Debug, Default)]
+pub struct LogPage {
+    /// The rows.
+    pub rows: Vec<Delivery>,
+    /// Where to read on; `None` at the end. May be set on a short page.
+    pub next: Option<Position>,
+}
+
+/// One delivery with everything that is known of it.
+#[derive(Debug, Clone)]
+pub struct DeliveryDetail {
+    /// As in the log.
+    pub delivery: Delivery,
+    /// The body as sent.
+    pub payload: Bytes,
+    /// Its attempts, oldest first, at most the last 1,000.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One attempt as it is shown.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Its public id.
+    pub id: PublicId,
+    /// Which passage through the schedule, from 0.
+    pub run: u16,
+    /// Which attempt of the delivery, from 1, over all runs.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// The answer's status code, if one came.
+    pub status_code: Option<u16>,
+    /// What went wrong.
+    pub error: Option<(ErrorKind, Box<str>)>,
+    /// The address that was connected to.
+    pub remote_address: Option<IpAddr>,
+    /// As sent, in lower case, with secrets and signatures masked.
+    pub request_headers: BTreeMap<String, String>,
+    /// As received; empty for a first-try success. Where a name came more than once, its values are joined.
+    pub response_headers: BTreeMap<String, String>,
+    /// The first 4 KiB as received, as text; empty for a first-try success.
+    pub response_body: String,
+    /// What brought it about.
+    pub trigger: Trigger,
+}
+
+impl Engine {
+    /// Reads a page of a tenant's log.
+    ///
+    /// # Errors
+    /// As the store fails.
+    pub async fn log(&self, tenant: TenantNo, filter: LogFilter) -> Result<LogPage, ServiceError> {
+        let mut query = LogQuery {
+            tenant: Some(tenant),
+            status: filter.status,
+            event_type: filter.event_type,
+            key: filter.key.map(|key| KeyHash::ordering(tenant, &key)),
+            since: filter.since,
+            until: filter.until,
+            before: filter.before,
+            limit: filter.limit,
+            ..LogQuery::default()
+        };
+        if let Some(id) = &filter.endpoint {
+            // What nobody has gets nothing.
+            let Some(endpoint) = self.directory().endpoint(tenant, id) else { return Ok(LogPage::default()) };
+            query.endpoint = Some(endpoint.no);
+        }
+        let event = filter.event;
+        let page = self
+            .read(move |store| {
+                if let Some(id) = event {
+                    query.event = find_event(store, tenant, &id)?;
+                    if query.event.is_none() {
+                        return Ok(postrider_store::LogPage::default());
+                    }
+                }
+                store.log(&query)
+            })
+            .await?;
+        Ok(LogPage { rows: page.rows.into_iter().map(|row| self.shown(row)).collect(), next: page.next })
+    }
+
+    /// Reads one delivery, or one test.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`], also for another tenant's; else as the store fails.
+    pub async fn delivery(&self, tenant: TenantNo, id: &str) -> Result<DeliveryDetail, ServiceError> {
+        const NOT_FOUND: ServiceError = ServiceError::NotFound("the delivery");
+        let id = PublicId::parse(IdKind::Delivery, id).map_err(|_| NOT_FOUND)?;
+        let found = self
+            .read(move |store| {
+                Ok(match store.delivery(id.position)? {
+                    Some(entry) => Some(Found::Delivery(with_headers(store, entry.row, entry.attempts)?)),
+                    None => match store.test(id.position)? {
+                        Some(test) => Some(Found::Test(with_headers_of_test(store, test)?)),
+                        None => None,
+                    },
+                })
+            })
+            .await?;
+        let (delivery, attempts) = match found.ok_or(NOT_FOUND)? {
+            Found::Delivery((row, attempts)) => (self.shown(row), attempts),
+            Found::Test((test, attempts)) => (self.shown_test(&test), attempts),
+        };
+        if delivery.event.tenant != tenant || delivery.id != id {
+            return Err(NOT_FOUND);
+        }
+        let payload = wire::render_body(&delivery.event);
+        Ok(DeliveryDetail { delivery, payload, attempts })
+    }
+
+    fn endpoint_shown(&self, delivery: &DeliveryRef) -> String {
+        let id = self.directory().endpoint_id(delivery.endpoint);
+        id.map_or_else(|| FORGOTTEN.to_owned(), |id| id.as_str().to_owned())
+    }
+
+    fn shown(&self, row: LogRow) -> Delivery {
+        Delivery {
+            id: row.event.delivery_id(row.delivery.position),
+            endpoint: self.endpoint_shown(&row.delivery),
+            sequence: Some(row.delivery.sequence),
+            status: row.status,
+            reason: row.reason,
+            attempts: row.progress.attempts,
+            last_status_code: row.last_status_code,
+            next_attempt_at: row.next_attempt_at,
+            finished_at: row.finished_at,
+            first_succeeded_at: row.first_succeeded_at,
+            overtaken: row.progress.overtaken,
+            event: row.event,
+        }
+    }
+
+    fn shown_test(&self, test: &TestRecord) -> Delivery {
+        let event = event_of_test(test);
+        let ended = test.attempt.started_at + test.attempt.duration;
+        let succeeded = test.attempt.error.is_none();
+        Delivery {
+            id: event.delivery_id(test.position),
+            endpoint: self
+                .directory()
+                .endpoint_id(test.endpoint)
+                .map_or_else(|| FORGOTTEN.to_owned(), |id| id.as_str().to_owned()),
+            sequence: None,
+            status: if succeeded { Status::Succeeded } else { Status::Failed },
+            reason: None,
+            attempts: 1,
+            last_status_code: test.attempt.status_code,
+            next_attempt_at: None,
+            finished_at: Some(ended),
+            first_succeeded_at: succeeded.then_some(ended),
+            overtaken: false,
+            event: Arc::new(event),
+        }
+    }
+
+    /// A test's attempt as it is shown.
+    ///
+    /// # Errors
+    /// As the store fails.
+    pub async fn shown_attempt_of_test(
+        &self,
+        tenant: TenantNo,
+        position: Position,
+    ) -> Result<Attempt, ServiceError> {
+        let found = self
+            .read(move |store| store.test(position)?.map(|test| with_headers_of_test(store, test)).transpose())
+            .await?;
+        let (_, mut attempts) = found
+            .filter(|(test, _)| test.tenant == tenant)
+            .ok_or(ServiceError::NotFound("the test"))?;
+        attempts.pop().ok_or(ServiceError::Internal)
+    }
+}
+
+/// What an id led to.
+enum Found {
+    Delivery((LogRow, Vec<Attempt>)),
+    Test((TestRecord, Vec<Attempt>)),
+}
+
+/// The position of an event by its generated id or by its publisher's own.
+fn find_event(store: &dyn Store, tenant: TenantNo, id: &str) -> Result<Option<Position>, StoreError> {
+    if let Ok(id) = PublicId::parse(IdKind::Event, id) {
+        return Ok(Some(id.position));
+    }
+    let hits = store.find_keys(&[KeyHash::own_id(tenant, id)])?;
+    Ok(hits.into_iter().flatten().next().map(|hit| hit.position))
+}
+
+fn with_headers(
+    store: &dyn Store,
+    row: LogRow,
+    attempts: Vec<AttemptRecord>,
+) -> Result<(LogRow, Vec<Attempt>), StoreError> {
+    let mut versions = Versions::default();
+    let mut shown = Vec::with_capacity(attempts.len());
+    for attempt in attempts {
+        let custom = versions.headers(store, &row.delivery, attempt.endpoint_version)?;
+        let sequence = Some(row.delivery.sequence);
+        shown.push(show(&row.event, row.delivery.position, sequence, attempt, custom));
+    }
+    Ok((row, shown))
+}
+
+fn with_headers_of_test(
+    store: &dyn Store,
+    test: TestRecord,
+) -> Result<(TestRecord, Vec<Attempt>), StoreError> {
+    let event = event_of_test(&test);
+    let delivery = DeliveryRef {
+        position: test.position,
+        event: test.position,
+        tenant: test.tenant,
+        endpoint: test.endpoint,
+        sequence: 0,
+    };
+    let mut versions = Versions::default();
+    let custom = versions.headers(store, &delivery, test.attempt.endpoint_version)?;
+    let attempt = show(&event, test.position, None, test.attempt.clone(), custom);
+    Ok((test, vec![attempt]))
+}
+
+/// The event that a test stands for, with its data.
+fn event_of_test(test: &TestRecord) -> Event {
+    Event {
+        position: test.position,
+        tenant: test.tenant,
+        accepted_at: test.at,
+        occurred_at: test.at,
+        event_type: Arc::clone(&test.event_type),
+        own_id: None,
+        key: None,
+        attributes: Bytes::new(),
+        data: test.data.clone(),
+    }
+}
+
+/// Headers that came from the endpoint's configuration, by version: nearly always all attempts used the same one.
+#[derive(Default)]
+struct Versions(BTreeMap<u32, BTreeMap<String, String>>);
+
+impl Versions {
+    fn headers(
+        &mut self,
+        store: &dyn Store,
+        delivery: &DeliveryRef,
+        version: u32,
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        if let Some(known) = self.0.get(&version) {
+            return Ok(known.clone());
+        }
+        let stored = store.endpoint_version(delivery.endpoint, version)?;
+        let headers = stored.map(|stored| configured_headers(&stored.doc)).unwrap_or_default();
+        self.0.insert(version, headers.clone());
+        Ok(headers)
+    }
+}
+
+/// The names of an endpoint's own headers and of its credential's. Every value is masked, since owners put keys into
+/// headers of any name.
+fn configured_headers(doc: &[u8]) -> BTreeMap<String, String> {
+    let doc: Value = serde_json::from_slice(doc).unwrap_or_default();
+    let custom = doc.get("headers").and_then(Value::as_object);
+    let mut names: Vec<String> = custom.map(|headers| headers.keys().cloned().collect()).unwrap_or_default();
+    match doc.pointer("/auth/type").and_then(Value::as_str) {
+        None | Some("none") => {}
+        Some("api_key") => {
+            names.extend(doc.pointer("/auth/header").and_then(Value::as_str).map(str::to_owned));
+        }
+        Some(_) => names.push("authorization".into()),
+    }
+    names.into_iter().map(|name| (name.to_ascii_lowercase(), MASK.to_owned())).collect()
+}
+
+fn show(
+    event: &Event,
+    position: Position,
+    sequence: Option<u64>,
+    attempt: AttemptRecord,
+    mut request_headers: BTreeMap<String, String>,
+) -> Attempt {
+    let ordinal = u16::try_from(attempt.number).unwrap_or(u16::MAX);
+    let sent = [
+        ("content-type", wire::CONTENT_TYPE.to_owned()),
+        ("user-agent", wire::USER_AGENT.to_owned()),
+        (wire::WEBHOOK_ATTEMPT, attempt.number.to_string()),
+        (wire::WEBHOOK_SIGNATURE, format!("v1,{MASK}")),
+        (wire::WEBHOOK_TIMESTAMP, attempt.signed_at.to_string()),
+    ];
+    request_headers.extend(sent.map(|(name, value)| (name.to_owned(), value)));
+    // A test is sent before it has a place, and so an id of its own that is not kept.
+    if let Some(sequence) = sequence {
+        request_headers.insert(wire::WEBHOOK_ID.into(), event.id());
+        request_headers.insert(wire::WEBHOOK_SEQUENCE.into(), sequence.to_string());
+    }
+    let mut response_headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in &attempt.response_headers {
+        let value = String::from_utf8_lossy(value);
+        response_headers
+            .entry(name.to_ascii_lowercase())
+            .and_modify(|values| {
+                values.push_str(", ");
+                values.push_str(&value);
+            })
+            .or_insert_with(|| value.clone().into_owned());
+    }
+    Attempt {
+        id: event.delivery_id(position).with(IdKind::Attempt, ordinal),
+        run: attempt.run,
+        number: attempt.number,
+        started_at: attempt.started_at,
+        duration: attempt.duration,
+        status_code: attempt.status_code,
+        error: attempt.error,
+        remote_address: attempt.remote_address,
+        request_headers,
+        response_headers,
+        response_body: String::from_utf8_lossy(&attempt.response_body).into_owned(),
+        trigger: attempt.trigger,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_an_endpoint_are_shown_by_name_alone() {
+        let doc = br#"{"headers":{"X-Key":"s3cret"},"auth":{"type":"api_key","header":"X-Api"}}"#;
+        let shown = configured_headers(doc);
+        assert_eq!(shown.keys().collect::<Vec<_>>(), ["x-api", "x-key"]);
+        assert!(shown.values().all(|value| value == MASK));
+        assert_eq!(configured_headers(br#"{"auth":{"type":"bearer"}}"#).len(), 1);
+        assert!(configured_headers(b"{}").is_empty());
+    }
+}

@@ -1,0 +1,185 @@
+//! What an attempt needs of an endpoint, made ready once for each version: address, headers, signing keys.
+//!
+//! Of a delivery's request only id, times, numbers and signature are made anew. What is ready is kept in a bounded cache,
+//! since it takes several times the memory of the endpoint itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::RwLock;
+use postrider_core::endpoint::EndpointConfig;
+use postrider_core::id::EndpointNo;
+use postrider_core::record::Event;
+use postrider_core::signature::SigningKey;
+use postrider_core::time::Timestamp;
+use postrider_core::wire;
+use postrider_dispatch::{Target, UrlPolicy};
+use rustc_hash::FxHashMap;
+
+use crate::directory::{Directory, Endpoint};
+
+/// Parts of the cache, so that endpoints of different parts never wait for each other.
+const PARTS: usize = 16;
+/// Endpoints kept ready, at most; about 2 KiB each.
+const MAX_PREPARED: usize = 2_048;
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static(wire::WEBHOOK_ID);
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static(wire::WEBHOOK_TIMESTAMP);
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static(wire::WEBHOOK_SIGNATURE);
+const WEBHOOK_SEQUENCE: HeaderName = HeaderName::from_static(wire::WEBHOOK_SEQUENCE);
+const WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static(wire::WEBHOOK_ATTEMPT);
+
+/// What a masked value is shown as.
+pub(crate) const MASK: &str = "***";
+
+/// One version of an endpoint, ready for attempts.
+pub(crate) struct PreparedEndpoint {
+    /// The version of its configuration.
+    pub(crate) version: u32,
+    /// Where requests go.
+    pub(crate) target: Arc<Target>,
+    /// How long an attempt may take.
+    pub(crate) timeout: Duration,
+    keys: Vec<(SigningKey, Timestamp)>,
+    base: HeaderMap,
+}
+
+/// Why an endpoint cannot be made ready: its stored form does not pass today's rules.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unprepared(String);
+
+impl PreparedEndpoint {
+    /// Makes an endpoint ready.
+    ///
+    /// Where the operator has narrowed down since where deliveries may go, it is made ready all the same: the dispatcher
+    /// judges every connection, and each attempt then says why it failed.
+    ///
+    /// # Errors
+    /// [`Unprepared`] for a stored form that does not pass today's rules.
+    pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, Unprepared> {
+        let anywhere = UrlPolicy { allow_loopback: true, allow_private: true, ..UrlPolicy::default() };
+        let config = EndpointConfig::from_stored(&endpoint.doc, &endpoint.secrets)
+            .map_err(|error| Unprepared(error.to_string()))?;
+        let target = Target::parse(&config.url, &anywhere).map_err(|fault| Unprepared(fault.to_string()))?;
+        let current = (SigningKey::new(&config.secret), Timestamp::FAR_FUTURE);
+        let previous = config.previous_secret.iter().map(|(secret, until)| (SigningKey::new(secret), *until));
+        Ok(Self {
+            version: endpoint.version,
+            target: Arc::new(target),
+            timeout: config.timeout,
+            keys: std::iter::once(current).chain(previous).collect(),
+            base: base_headers(&config)?,
+        })
+    }
+
+    /// The headers of one attempt at a time of the wall clock; a test has no sequence.
+    pub(crate) fn headers(
+        &self,
+        event: &Event,
+        body: &Bytes,
+        sequence: Option<u64>,
+        attempt: u32,
+        now: Timestamp,
+    ) -> HeaderMap {
+        let id = event.id();
+        let timestamp = now.as_secs();
+        let mut signature = String::new();
+        for (key, until) in &self.keys {
+            if now < *until {
+                if !signature.is_empty() {
+                    signature.push(' ');
+                }
+                key.sign_into(&mut signature, &id, timestamp, body);
+            }
+        }
+        let mut headers = self.base.clone();
+        // All of these are digits, base64, or ids, which hold nothing that a header cannot.
+        if let (Ok(id), Ok(mut signature)) = (HeaderValue::try_from(id), HeaderValue::try_from(signature)) {
+            signature.set_sensitive(true);
+            headers.insert(WEBHOOK_ID, id);
+            headers.insert(WEBHOOK_SIGNATURE, signature);
+        }
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
+        if let Some(sequence) = sequence {
+            headers.insert(WEBHOOK_SEQUENCE, HeaderValue::from(sequence));
+        }
+        headers.insert(WEBHOOK_ATTEMPT, HeaderValue::from(attempt));
+        headers
+    }
+}
+
+/// What every request to an endpoint carries.
+fn base_headers(config: &EndpointConfig) -> Result<HeaderMap, Unprepared> {
+    let mut headers = HeaderMap::with_capacity(config.headers.len() + 8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
+    headers.insert(USER_AGENT, HeaderValue::from_static(wire::USER_AGENT));
+    for (name, value) in &config.headers {
+        let (name, mut value) = postrider_dispatch::headers::check_custom(name, value)
+            .map_err(|fault| Unprepared(format!("{name}: {fault}")))?;
+        value.set_sensitive(name == AUTHORIZATION);
+        headers.insert(name, value);
+    }
+    if let Some((name, credential)) = config.auth.header() {
+        let unfit = |_| Unprepared("the credential cannot be sent as a header".into());
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| unfit(e.to_string()))?;
+        let mut value = HeaderValue::from_str(credential.reveal()).map_err(|e| unfit(e.to_string()))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// The endpoints that are ready.
+pub(crate) struct PreparedCache {
+    parts: [RwLock<FxHashMap<EndpointNo, Arc<PreparedEndpoint>>>; PARTS],
+}
+
+impl Default for PreparedCache {
+    fn default() -> Self {
+        Self { parts: std::array::from_fn(|_| RwLock::default()) }
+    }
+}
+
+impl PreparedCache {
+    fn part(&self, no: EndpointNo) -> &RwLock<FxHashMap<EndpointNo, Arc<PreparedEndpoint>>> {
+        &self.parts[no.0 as usize % PARTS]
+    }
+
+    /// Drops what is ready of an endpoint.
+    pub(crate) fn forget(&self, no: EndpointNo) {
+        self.part(no).write().remove(&no);
+    }
+}
+
+impl Directory {
+    /// What attempts to an endpoint need; `None` if it does not exist (any more).
+    pub(crate) fn prepared(&self, no: EndpointNo) -> Option<Arc<PreparedEndpoint>> {
+        let part = self.ready().part(no);
+        if let Some(ready) = part.read().get(&no) {
+            return Some(Arc::clone(ready));
+        }
+        let endpoint = self.endpoint_by_no(no)?;
+        let prepared = match PreparedEndpoint::new(&endpoint) {
+            Ok(prepared) => Arc::new(prepared),
+            Err(error) => {
+                tracing::error!(endpoint = endpoint.id.as_str(), %error, "an endpoint cannot be made ready");
+                return None;
+            }
+        };
+        let mut part = part.write();
+        // An edit first changes the endpoint and then drops what was ready of it: what is kept here is current.
+        if self.endpoint_by_no(no).is_some_and(|now| now.version == prepared.version) {
+            if part.len() >= MAX_PREPARED / PARTS
+                && let Some(any) = part.keys().next().copied()
+            {
+                part.remove(&any);
+            }
+            part.insert(no, Arc::clone(&prepared));
+        }
+        Some(prepared)
+    }
+}

@@ -1,0 +1,207 @@
+//! Tokens as service functions: who may call. Only hashes are stored; a token's text is known once, to whoever made it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use postrider_core::fault::Fault;
+use postrider_core::id::{IdKind, random_id};
+use postrider_core::node::Change;
+use postrider_core::record::Edit;
+use postrider_core::secret::Secret;
+use postrider_core::token::{self, TokenConfig};
+
+use crate::Engine;
+use crate::clock::wall;
+use crate::directory::{Directory, Token};
+use crate::error::ServiceError;
+use crate::random;
+
+/// The id of the operator's own token.
+pub const OPERATOR_TOKEN: &str = "tok_operator";
+/// The shortest token that an operator may set, in characters.
+pub const MIN_OPERATOR_TOKEN: usize = 32;
+/// The longest token that is looked at, in bytes.
+const MAX_TOKEN: usize = 512;
+
+/// Where the operator's token comes from.
+#[derive(Debug)]
+pub enum AdminToken {
+    /// The configuration sets it.
+    Configured,
+    /// An earlier start made it.
+    Kept,
+    /// Made just now.
+    Made {
+        /// The token, to be shown once.
+        token: Secret,
+        /// The file that holds it, readable by its owner alone.
+        file: PathBuf,
+    },
+}
+
+/// Why there is no operator's token.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminTokenError {
+    /// The configured one is too easily guessed, or cannot be sent.
+    #[error("the operator's token must be {MIN_OPERATOR_TOKEN} to {MAX_TOKEN} visible ASCII characters")]
+    Unfit,
+    /// The file cannot be written.
+    #[error("the operator's token cannot be written to {file}: {error}")]
+    File {
+        /// Where it should be.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The store or the machine failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl Engine {
+    /// The token of that text, if it is valid now. The comparison is of hashes, so that its time says nothing about how
+    /// close a guess came.
+    pub fn authenticate(&self, text: &str) -> Option<Arc<Token>> {
+        if text.len() > MAX_TOKEN {
+            return None;
+        }
+        let token = self.directory().token(&token::hash(text))?;
+        // Tokens without an end need no look at the clock.
+        let expired = token.config.expires_at.is_some() && token.config.is_expired(wall());
+        (!expired).then_some(token)
+    }
+
+    /// Makes a token; its text is given this once.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for a tenant that does not exist; else as the store fails.
+    pub async fn create_token(&self, config: TokenConfig) -> Result<(Arc<Token>, Secret), ServiceError> {
+        let text = token::generate(random::bytes()?);
+        let editing = self.directory().editing().await;
+        if let Some(tenant) = config.exact_tenant()
+            && self.directory().tenant(tenant).is_none()
+        {
+            return Err(ServiceError::Invalid(vec![Fault::new("/tenant", "does not exist")]));
+        }
+        let id = random_id(IdKind::Token, wall(), u128::from_le_bytes(random::bytes()?));
+        let token = self.put_token(editing, id.into(), token::hash(text.reveal()), config).await?;
+        Ok((token, text))
+    }
+
+    /// At most `limit` tokens in order of their ids, after the given one.
+    pub fn tokens_after(&self, after: Option<&str>, limit: usize) -> Vec<Arc<Token>> {
+        self.directory().tokens_after(after, limit)
+    }
+
+    /// Revokes a token.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; [`ServiceError::Conflict`] for the operator's own; else as the store fails.
+    pub async fn delete_token(&self, id: &str) -> Result<(), ServiceError> {
+        if id == OPERATOR_TOKEN {
+            return Err(ServiceError::Conflict(
+                "the operator's own token is changed by the configuration (admin_token)".into(),
+            ));
+        }
+        let editing = self.directory().editing().await;
+        let token = self.directory().token_by_id(id).ok_or(ServiceError::NotFound("the token"))?;
+        let change = Change { edit: Edit::DeleteToken { id: id.into() }, policy: None };
+        let then = move |directory: &Directory, durable: bool| {
+            if durable {
+                directory.remove_token(&token.id);
+            }
+        };
+        self.apply(editing, vec![change], then).await.map(drop)
+    }
+
+    /// Sees to it that the operator has a token: the configured one, else the one of an earlier start, else a new one,
+    /// which is written to `file` with mode 0600.
+    ///
+    /// # Errors
+    /// See [`AdminTokenError`].
+    pub async fn ensure_admin_token(
+        &self,
+        configured: Option<&str>,
+        file: &Path,
+    ) -> Result<AdminToken, AdminTokenError> {
+        let present = self.directory().token_by_id(OPERATOR_TOKEN);
+        if let Some(text) = configured {
+            if !(MIN_OPERATOR_TOKEN..=MAX_TOKEN).contains(&text.len())
+                || !text.bytes().all(|b| b.is_ascii_graphic())
+            {
+                return Err(AdminTokenError::Unfit);
+            }
+            if present.is_none_or(|token| token.hash != token::hash(text)) {
+                self.put_operator_token(token::hash(text)).await?;
+            }
+            return Ok(AdminToken::Configured);
+        }
+        if present.is_some() {
+            return Ok(AdminToken::Kept);
+        }
+        let token = token::generate(random::bytes()?);
+        // First the file: a token that is in force and known to nobody would lock the operator out.
+        write_private(file, token.reveal())
+            .map_err(|error| AdminTokenError::File { file: file.to_owned(), error })?;
+        self.put_operator_token(token::hash(token.reveal())).await?;
+        Ok(AdminToken::Made { token, file: file.to_owned() })
+    }
+
+    async fn put_operator_token(&self, hash: [u8; 32]) -> Result<(), ServiceError> {
+        let editing = self.directory().editing().await;
+        self.put_token(editing, OPERATOR_TOKEN.into(), hash, TokenConfig::operator()).await.map(drop)
+    }
+
+    async fn put_token(
+        &self,
+        editing: crate::directory::Editing,
+        id: Box<str>,
+        hash: [u8; 32],
+        config: TokenConfig,
+    ) -> Result<Arc<Token>, ServiceError> {
+        let change =
+            Change { edit: Edit::PutToken { id: id.clone(), hash, doc: config.to_doc() }, policy: None };
+        let token = Arc::new(Token { id, hash, config, created_at: wall() });
+        let made = Arc::clone(&token);
+        let then = move |directory: &Directory, durable: bool| {
+            if durable {
+                directory.put_token(made);
+            }
+        };
+        self.apply(editing, vec![change], then).await?;
+        Ok(token)
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    let staged = file.with_extension("new");
+    match fs::remove_file(&staged) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
+    open.write_all(text.as_bytes())?;
+    open.write_all(b"\n")?;
+    open.sync_all()?;
+    fs::rename(&staged, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_token_file_is_readable_by_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("admin-token");
+        write_private(&file, "first").unwrap();
+        write_private(&file, "second").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "second\n");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
