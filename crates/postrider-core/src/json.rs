@@ -301,25 +301,48 @@ impl<'a> Object<'a> {
         self.noting(name, opened)
     }
 
+    /// Whether a field is there, and not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(n, value)| n == name && value.get() != "null")
+    }
+
     /// Reads an array of at most `max` items, if it is there; a bad item is a fault at its index.
     pub fn list<T>(
         &mut self,
         name: &'static str,
         max: usize,
-        mut read: impl FnMut(&'a RawValue) -> Result<T, Detail>,
+        read: impl FnMut(&'a RawValue) -> Result<T, Detail>,
     ) -> Option<Vec<T>> {
         let value = self.take(name)?;
-        let items = match split_array(value.get(), max) {
-            Ok(Some(items)) => items,
-            Ok(None) => {
-                self.fault(name, format!("has more than {max} items; {max} are allowed"));
-                return None;
-            }
-            Err(_) => {
-                self.fault(name, "must be an array");
-                return None;
-            }
+        self.items(name, value, 0..=max, read)
+    }
+
+    /// Reads an array that must be there, with as many items as `count` allows.
+    pub fn required_list<T>(
+        &mut self,
+        name: &'static str,
+        count: RangeInclusive<usize>,
+        read: impl FnMut(&'a RawValue) -> Result<T, Detail>,
+    ) -> Option<Vec<T>> {
+        let value = self.required(name, Ok)?;
+        self.items(name, value, count, read)
+    }
+
+    fn items<T>(
+        &mut self,
+        name: &str,
+        value: &'a RawValue,
+        count: RangeInclusive<usize>,
+        mut read: impl FnMut(&'a RawValue) -> Result<T, Detail>,
+    ) -> Option<Vec<T>> {
+        let (min, max) = count.into_inner();
+        let split = match split_array(value.get(), max) {
+            Ok(Some(items)) if items.len() < min => Err(format!("must have {min} to {max} items").into()),
+            Ok(Some(items)) => Ok(items),
+            Ok(None) => Err(format!("has more than {max} items; {max} are allowed").into()),
+            Err(_) => Err(Detail::from("must be an array")),
         };
+        let items = self.noting(name, split)?;
         let mut pointer = self.pointer.clone();
         escape_into(&mut pointer, name);
         let mut out = Vec::with_capacity(items.len());
