@@ -157,7 +157,7 @@ impl Engine {
         let engine = self.clone();
         let applied = tokio::spawn(async move {
             let result = engine.driver().edit(changes).await;
-            then(&engine.directory(), result.is_ok());
+            then(engine.directory(), result.is_ok());
             result.map(|()| editing)
         });
         applied.await.unwrap_or(Err(ServiceError::Internal))
@@ -276,7 +276,11 @@ impl Directory {
     /// The public id of an endpoint, also of one removed since this process started or still owed something then.
     pub(crate) fn endpoint_id(&self, no: EndpointNo) -> Option<EndpointId> {
         let endpoints = self.endpoints.read();
-        endpoints.by_no.get(&no).map(|endpoint| endpoint.id.clone()).or_else(|| endpoints.removed.get(&no).cloned())
+        endpoints
+            .by_no
+            .get(&no)
+            .map(|endpoint| endpoint.id.clone())
+            .or_else(|| endpoints.removed.get(&no).cloned())
     }
 
     /// At most `limit` endpoints of a tenant in order of their ids, after the given one.

@@ -16,8 +16,8 @@ use crate::clock::wall;
 use crate::directory::{Directory, Editing, Endpoint};
 use crate::driver::{Change, EndpointStatus};
 use crate::error::ServiceError;
-use crate::start::EngineConfig;
 use crate::random;
+use crate::start::EngineConfig;
 
 /// An endpoint as its owner may read it.
 pub struct EndpointView {

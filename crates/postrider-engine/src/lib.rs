@@ -1,1 +1,101 @@
+//! Drives the core's machines with real time, a store and real connections, and offers the service functions (publish,
+//! create an endpoint, read the log ...) that every surface calls.
+//!
+//! **Knows**: the core's machines and types, the store's trait, the dispatcher. **Must not know**: SQL, routes, profiles'
+//! surfaces. Everything that decides is in the core; here bytes and time are moved in and out of it.
 #![forbid(unsafe_code)]
+
+mod attempt;
+mod clock;
+mod deliveries;
+mod directory;
+mod driver;
+mod endpoints;
+pub mod error;
+pub mod log;
+mod prepared;
+mod publish;
+mod random;
+mod readiness;
+mod start;
+mod tenants;
+mod testing;
+mod tokens;
+mod writer;
+
+use std::sync::Arc;
+
+use postrider_core::time::Timestamp;
+use postrider_store::{Store, StoreError};
+
+pub use directory::{Endpoint, Tenant, Token};
+pub use driver::{EndpointState, EndpointStatus};
+pub use endpoints::EndpointView;
+pub use readiness::{Metrics, Readiness};
+pub use start::{EngineConfig, StartError};
+pub use tenants::OPERATOR;
+pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};
+pub use writer::WriterConfig;
+
+use crate::directory::Directory;
+use crate::driver::Driver;
+use crate::error::ServiceError;
+
+/// A running engine. Cheap to clone; stopped once, by [`Engine::stop`].
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) driver: Driver,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) config: EngineConfig,
+    pub(crate) writer: parking_lot::Mutex<Option<start::WriterThread>>,
+}
+
+impl Engine {
+    pub(crate) fn driver(&self) -> &Driver {
+        &self.0.driver
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// Scheduling time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.driver.0.clock.now()
+    }
+
+    /// How it was configured.
+    pub fn config(&self) -> &EngineConfig {
+        &self.0.config
+    }
+
+    /// Reads from the store on a thread that may block.
+    ///
+    /// # Errors
+    /// [`ServiceError::Overloaded`] for a read that took too long; [`ServiceError::Internal`] for a failed one.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let store = self.0.store.clone();
+        let result = tokio::task::spawn_blocking(move || read(store.as_ref())).await;
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(StoreError::Slow)) => Err(ServiceError::Overloaded {
+                reason: "the query took too long: narrow it by time or endpoint".to_owned(),
+                retry_after: driver::RETRY_AFTER,
+            }),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a read failed");
+                Err(ServiceError::Internal)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a read ended abnormally");
+                Err(ServiceError::Internal)
+            }
+        }
+    }
+}

@@ -245,11 +245,12 @@ impl Engine {
         position: Position,
     ) -> Result<Attempt, ServiceError> {
         let found = self
-            .read(move |store| store.test(position)?.map(|test| with_headers_of_test(store, test)).transpose())
+            .read(move |store| {
+                store.test(position)?.map(|test| with_headers_of_test(store, test)).transpose()
+            })
             .await?;
-        let (_, mut attempts) = found
-            .filter(|(test, _)| test.tenant == tenant)
-            .ok_or(ServiceError::NotFound("the test"))?;
+        let (_, mut attempts) =
+            found.filter(|(test, _)| test.tenant == tenant).ok_or(ServiceError::NotFound("the test"))?;
         attempts.pop().ok_or(ServiceError::Internal)
     }
 }

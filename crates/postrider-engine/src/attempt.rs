@@ -1,0 +1,155 @@
+//! One attempt: render, sign, send, and say what came of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use postrider_core::node::{Attempt, Directive, Finished, Input};
+use postrider_core::record::{AttemptRecord, ErrorKind, Event, Trigger};
+use postrider_core::{retry, wire};
+use postrider_dispatch::{Failure, FailureKind, Report, Request};
+
+use crate::clock;
+use crate::driver::Driver;
+use crate::prepared::PreparedEndpoint;
+
+/// What is to be sent.
+pub(crate) struct What<'a> {
+    pub(crate) event: &'a Event,
+    /// `None` for a test.
+    pub(crate) sequence: Option<u64>,
+    pub(crate) number: u32,
+    pub(crate) run: u16,
+    pub(crate) trigger: Trigger,
+}
+
+/// What came of it.
+pub(crate) struct Made {
+    pub(crate) record: AttemptRecord,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) directive: Option<Directive>,
+}
+
+/// Makes attempts one after the other: the first, and then each that the end of the one before sets free. So a busy
+/// endpoint's deliveries follow each other without a new task for each.
+pub(crate) async fn run(driver: Driver, attempt: Attempt) {
+    let mut next = Some(attempt);
+    while let Some(attempt) = next {
+        let finished = finish(&driver, attempt).await;
+        let mut effects = driver.handle(Input::Finished(Box::new(finished)));
+        next = effects.attempts.pop();
+        driver.carry_out(effects);
+    }
+}
+
+async fn finish(driver: &Driver, attempt: Attempt) -> Finished {
+    let Attempt { delivery, event, number, run, trigger } = attempt;
+    let made = match driver.0.directory.prepared(delivery.endpoint) {
+        Some(prepared) => {
+            let what = What { event: &event, sequence: Some(delivery.sequence), number, run, trigger };
+            make(driver, &prepared, what).await
+        }
+        None => unusable(number, run, trigger),
+    };
+    let Made { record, retry_after, directive } = made;
+    Finished { delivery, record, retry_after, directive }
+}
+
+/// Sends one request and reads its answer.
+pub(crate) async fn make(driver: &Driver, prepared: &PreparedEndpoint, what: What<'_>) -> Made {
+    let started_at = clock::wall();
+    let body = wire::render_body(what.event);
+    let headers = prepared.headers(what.event, &body, what.sequence, what.number, started_at);
+    let request = Request {
+        target: prepared.target.clone(),
+        method: Method::POST,
+        headers,
+        body,
+        timeout: prepared.timeout,
+    };
+    let report = driver.0.dispatcher.send(request).await;
+    let mut record = AttemptRecord {
+        number: what.number,
+        run: what.run,
+        trigger: what.trigger,
+        started_at,
+        duration: report.duration,
+        status_code: None,
+        error: None,
+        remote_address: report.remote_address.map(|address| address.ip()),
+        endpoint_version: prepared.version,
+        signed_at: started_at.as_secs(),
+        response_headers: Vec::new(),
+        response_body: Bytes::new(),
+    };
+    let (retry_after, directive) = judge(&mut record, report);
+    Made { record, retry_after, directive }
+}
+
+/// Notes what the answer says.
+fn judge(record: &mut AttemptRecord, report: Report) -> (Option<Duration>, Option<Directive>) {
+    let response = match report.result {
+        Ok(response) => response,
+        Err(Failure { kind, detail, operator_detail, .. }) => {
+            if let Some(operator_detail) = operator_detail {
+                tracing::debug!(kind = kind.as_str(), operator_detail, "an attempt failed");
+            }
+            record.error = Some((error_kind(kind), detail.into()));
+            return (None, None);
+        }
+    };
+    record.status_code = Some(response.status);
+    let acknowledged = (200..300).contains(&response.status);
+    if !acknowledged {
+        record.error = Some((ErrorKind::Status, format!("the receiver answered {}", response.status).into()));
+    }
+    if !record.is_first_try_success() {
+        record.response_headers = kept(&response.headers);
+        record.response_body = response.body;
+    }
+    let header = |name: &str| response.headers.get(name).map(http::HeaderValue::as_bytes);
+    let retry_after =
+        header("retry-after").and_then(|value| retry::parse_retry_after(value, record.started_at));
+    let directive = header("webhook-delivery").and_then(retry::parse_directive);
+    (retry_after.filter(|_| !acknowledged), directive)
+}
+
+fn kept(headers: &HeaderMap) -> Vec<(Box<str>, Bytes)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().into(), Bytes::copy_from_slice(value.as_bytes())))
+        .collect()
+}
+
+/// The attempt that was not made because the endpoint's stored configuration cannot be used, or is gone.
+fn unusable(number: u32, run: u16, trigger: Trigger) -> Made {
+    let started_at = clock::wall();
+    let record = AttemptRecord {
+        number,
+        run,
+        trigger,
+        started_at,
+        duration: Duration::ZERO,
+        status_code: None,
+        error: Some((ErrorKind::Guard, "the endpoint's configuration cannot be used any more".into())),
+        remote_address: None,
+        endpoint_version: 0,
+        signed_at: started_at.as_secs(),
+        response_headers: Vec::new(),
+        response_body: Bytes::new(),
+    };
+    Made { record, retry_after: None, directive: None }
+}
+
+fn error_kind(kind: FailureKind) -> ErrorKind {
+    match kind {
+        FailureKind::Dns => ErrorKind::Dns,
+        FailureKind::Connect => ErrorKind::Connect,
+        FailureKind::Tls => ErrorKind::Tls,
+        FailureKind::Timeout => ErrorKind::Timeout,
+        FailureKind::Reset => ErrorKind::Reset,
+        FailureKind::Guard => ErrorKind::Guard,
+        FailureKind::Status => ErrorKind::Status,
+        FailureKind::Local => ErrorKind::Local,
+    }
+}

@@ -1,0 +1,74 @@
+//! Whether the engine does its work, and the figures that it shows of itself.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::Engine;
+
+/// A due delivery of an endpoint that can be attempted may wait for its turn for so long before the node is not ready.
+const TURN_BOUND: Duration = Duration::from_secs(30);
+/// Pages that may fail to be read in a row.
+const FAILED_READS: u32 = 5;
+
+/// The answer of `/readyz`.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    /// Whether every check passed.
+    pub ready: bool,
+    /// Each check with what is wrong.
+    pub checks: Vec<(&'static str, Result<(), String>)>,
+}
+
+/// Figures for `/metrics`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Metrics {
+    /// The machines' counts.
+    pub counts: postrider_core::node::Counts,
+    /// Attempts under way.
+    pub in_flight: usize,
+    /// Deliveries in memory.
+    pub window_entries: usize,
+    /// Bytes of events in memory.
+    pub window_bytes: usize,
+}
+
+impl Engine {
+    /// Whether the store commits, every loop runs, and due deliveries do not wait too long.
+    pub fn readiness(&self) -> Readiness {
+        let shared = &self.driver().0;
+        let health = &shared.health;
+        let dead = health.dead_loops.lock().clone();
+        let (waiting, own_fault, stopping) = {
+            let machine = shared.machine.lock();
+            (machine.node.longest_wait(shared.clock.now()), machine.node.own_fault(), machine.stopping)
+        };
+        let check = |bad: bool, why: &str| if bad { Err(why.to_owned()) } else { Ok(()) };
+        let checks = vec![
+            ("loops", if dead.is_empty() { Ok(()) } else { Err(format!("ended: {}", dead.join(", "))) }),
+            ("store", check(health.failing.load(Ordering::Relaxed), "the store cannot write")),
+            (
+                "reads",
+                check(health.failed_reads.load(Ordering::Relaxed) > FAILED_READS, "the store cannot be read"),
+            ),
+            ("disk", check(health.disk_low.load(Ordering::Relaxed), "the disk is nearly full")),
+            ("network", check(own_fault, "dispatch pauses: a fault of our own network or resources")),
+            ("dispatch", check(waiting > TURN_BOUND, "due deliveries wait too long for their turn")),
+            ("running", check(stopping, "stopping")),
+        ];
+        Readiness { ready: checks.iter().all(|(_, result)| result.is_ok()), checks }
+    }
+
+    /// The figures of this moment.
+    pub fn metrics(&self) -> Metrics {
+        let (counts, in_flight, (window_entries, window_bytes)) = self.driver().counts();
+        Metrics { counts, in_flight, window_entries, window_bytes }
+    }
+
+    /// Ends when the process cannot go on: a loop died or the store is beyond repair.
+    pub async fn failed(&self) {
+        let health = &self.driver().0.health;
+        while !health.fatal.load(Ordering::Acquire) {
+            health.fatal_wake.notified().await;
+        }
+    }
+}

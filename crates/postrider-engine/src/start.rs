@@ -1,0 +1,163 @@
+//! Starting from what the store has, and stopping so that nothing is lost.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postrider_core::endpoint::EndpointConfig;
+use postrider_core::id::Position;
+use postrider_core::node::{Node, NodeConfig, Restored};
+use postrider_core::policy::Policy;
+use postrider_dispatch::{Dispatcher, UrlPolicy};
+use postrider_store::{Recovery, Store, StoreError, StoredEndpoint, Writer};
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::driver::Driver;
+use crate::writer::{self, WriterConfig};
+use crate::{Engine, Inner, random};
+
+/// How often a stop looks whether attempts in flight have ended.
+const STOP_POLL: Duration = Duration::from_millis(5);
+
+/// How the engine behaves.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Which addresses may be connected to.
+    pub url_policy: UrlPolicy,
+    /// The retry schedule of endpoints that have none of their own.
+    pub default_schedule: Arc<[Duration]>,
+    /// After how long of nothing but failures an endpoint is disabled.
+    pub disable_after: Duration,
+    /// Bytes of one event.
+    pub max_event_bytes: usize,
+    /// Bytes of one batch.
+    pub max_batch_bytes: usize,
+    /// The machines' bounds.
+    pub node: NodeConfig,
+    /// How the store is kept.
+    pub writer: WriterConfig,
+}
+
+impl EngineConfig {
+    /// What the machines need to know of an endpoint.
+    pub(crate) fn policy(&self, endpoint: &EndpointConfig, version: u32) -> Policy {
+        let policy = endpoint.policy(version, &self.default_schedule);
+        // Whether is the profile's to say, when the operator's.
+        Policy { disable_after: policy.disable_after.map(|_| self.disable_after), ..policy }
+    }
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store has something that this version cannot use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system gave no randomness or no thread.
+    #[error("the system failed: {0}")]
+    System(String),
+}
+
+/// The thread that writes; gives the writer back when it ends.
+pub(crate) type WriterThread = std::thread::JoinHandle<Option<Box<dyn Writer>>>;
+
+impl Engine {
+    /// Starts with what the store has. Needs a tokio runtime, on which its tasks run.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds what this version cannot read.
+    pub async fn start(
+        config: EngineConfig,
+        store: Arc<dyn Store>,
+        writer: Box<dyn Writer>,
+        dispatcher: Dispatcher,
+    ) -> Result<Self, StartError> {
+        let read = store.clone();
+        let recovery = tokio::task::spawn_blocking(move || read.recover())
+            .await
+            .map_err(|error| StartError::System(error.to_string()))??;
+        let directory = Arc::new(Directory::load(&recovery)?);
+        let clock = Clock::new();
+        let random = random::bytes::<16>().map_err(|error| StartError::System(error.to_string()))?;
+        let (a, b) = random.split_at(8);
+        let number = |half: &[u8]| half.iter().fold(0_u64, |n, byte| (n << 8) | u64::from(*byte));
+        let mut node_config = config.node.clone();
+        // A positive marker, so that it fits every store's integers.
+        node_config.writer = number(a) >> 1;
+        node_config.seed = number(b);
+        let node = restore(node_config, &config, recovery, &clock)?;
+        let driver = Driver::new(node, clock, store.clone(), dispatcher, directory.clone());
+
+        let for_thread = driver.clone();
+        let writer_config = config.writer.clone();
+        let thread = std::thread::Builder::new()
+            .name("postrider-writer".to_owned())
+            .spawn(move || writer::run(&for_thread, writer, &writer_config))
+            .map_err(|error| StartError::System(error.to_string()))?;
+        tokio::spawn(driver.clone().tick());
+        // Loads and attempts that the restored state asks for.
+        driver.step(postrider_core::node::Input::Tick);
+        let writer = parking_lot::Mutex::new(Some(thread));
+        Ok(Self(Arc::new(Inner { driver, directory, store, config, writer })))
+    }
+
+    /// Stops: no new attempts, those in flight get `grace` to end, outcomes are written, the store is closed. What is
+    /// pending is taken up by the next start.
+    pub async fn stop(&self, grace: Duration) {
+        let driver = self.driver().clone();
+        driver.0.machine.lock().node.stop_dispatch();
+        let deadline = Instant::now() + grace;
+        while driver.0.machine.lock().node.in_flight() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(STOP_POLL).await;
+        }
+        driver.0.machine.lock().stopping = true;
+        driver.0.writer_wake.notify_all();
+        driver.wake_ticker();
+        let Some(thread) = self.0.writer.lock().take() else { return };
+        let closed = tokio::task::spawn_blocking(move || match thread.join() {
+            Ok(Some(writer)) => writer.close(),
+            _ => Ok(()),
+        });
+        match closed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the store was not closed cleanly; nothing is lost"),
+            Err(error) => tracing::error!(%error, "the writer ended abnormally"),
+        }
+    }
+}
+
+fn restore(
+    node_config: NodeConfig,
+    config: &EngineConfig,
+    recovery: Recovery,
+    clock: &Clock,
+) -> Result<Node<crate::driver::Asker>, StartError> {
+    let now = clock.now();
+    let committed = Position(recovery.next_position.0.saturating_sub(1));
+    let mut node = Node::new(node_config, committed, now);
+    for stored in recovery.endpoints {
+        node.restore(restored(stored, config)?, now);
+    }
+    Ok(node)
+}
+
+fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, StartError> {
+    let parsed = EndpointConfig::from_stored(&stored.doc, &stored.secrets)
+        .map_err(|fault| StoreError::Unusable(format!("endpoint {} cannot be read: {fault}", stored.id)))?;
+    let blocking = stored
+        .blocking
+        .iter()
+        .filter_map(|row| row.lane.map(|lane| (row.delivery, row.place, row.progress, lane)))
+        .collect();
+    Ok(Restored {
+        no: stored.no,
+        tenant: stored.tenant,
+        policy: config.policy(&parsed, stored.version),
+        deleted: stored.deleted,
+        health: stored.health,
+        last_sequence: stored.last_sequence,
+        has_pending: stored.has_pending,
+        blocking,
+        held: stored.held,
+    })
+}

@@ -1,0 +1,63 @@
+//! Testing an endpoint: one request now, with an example of an event type, answered with what came back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use postrider_core::id::{EndpointNo, IdKind, Position, TenantNo, random_id};
+use postrider_core::node::{Input, Reply};
+use postrider_core::record::{AttemptRecord, Event, TestRecord, Trigger};
+
+use crate::driver::{RETRY_AFTER, done};
+use crate::error::ServiceError;
+use crate::{Engine, attempt, clock, random};
+
+/// What is sent for a type that has no example of its own.
+const EXAMPLE: &[u8] = br#"{"example":true,"message":"This is a test from Postrider. Nothing happened."}"#;
+
+impl Engine {
+    /// Sends the example of `event_type` to an endpoint now, past its queue, schedule and breaker, and records the
+    /// attempt. A success enables an endpoint again that was disabled, and closes its breaker.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Overloaded`] if the record could not
+    /// be written.
+    pub async fn test_endpoint(
+        &self,
+        tenant: TenantNo,
+        endpoint: EndpointNo,
+        event_type: &str,
+    ) -> Result<(Position, AttemptRecord), ServiceError> {
+        let prepared =
+            self.driver().0.directory.prepared(endpoint).ok_or(ServiceError::NotFound("the endpoint"))?;
+        let at = self.now();
+        let event = Event {
+            position: Position::ZERO,
+            tenant,
+            accepted_at: at,
+            occurred_at: clock::wall(),
+            event_type: Arc::from(event_type),
+            own_id: Some(random_id(IdKind::Event, at, u128::from_le_bytes(random::bytes()?)).into()),
+            key: None,
+            attributes: Bytes::new(),
+            data: Bytes::from_static(EXAMPLE),
+        };
+        let what = attempt::What { event: &event, sequence: None, number: 1, run: 0, trigger: Trigger::Test };
+        let made = attempt::make(self.driver(), &prepared, what).await;
+        let record = TestRecord {
+            position: Position::ZERO,
+            tenant,
+            endpoint,
+            event_type: event.event_type.clone(),
+            data: event.data.clone(),
+            at,
+            attempt: made.record.clone(),
+        };
+        match self.driver().ask(|asker| Input::Tested(Box::new(record), asker)).await? {
+            Reply::Tested(position) => Ok((position, made.record)),
+            other => Err(done(other).err().unwrap_or(ServiceError::Overloaded {
+                reason: "the test was made but could not be recorded".to_owned(),
+                retry_after: RETRY_AFTER,
+            })),
+        }
+    }
+}
