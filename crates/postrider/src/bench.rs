@@ -1,6 +1,7 @@
 //! `bench`: loads a server, and compares it with the same client posting straight to the same receiver.
 
 mod figures;
+mod files;
 mod pace;
 mod pool;
 mod process;
@@ -117,6 +118,7 @@ struct Bench {
 
 impl Bench {
     fn start(args: BenchArgs) -> anyhow::Result<Self> {
+        files::allow(usize::from(args.connections))?;
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         let pool = Pool::start(args.threads.map_or(cores, usize::from))?;
         let recorder = Arc::new(Recorder::new());

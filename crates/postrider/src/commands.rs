@@ -10,7 +10,7 @@ pub(crate) mod tokens;
 use postrider_client::Client;
 
 use crate::cli::Connection;
-use crate::config::{ConfigFlags, load};
+use crate::config::{ConfigFlags, environment, load};
 use crate::exit::Usage;
 use crate::input;
 
@@ -35,6 +35,6 @@ fn configured_url() -> anyhow::Result<String> {
         config: std::env::var_os("POSTRIDER_CONFIG").map(Into::into),
         ..ConfigFlags::default()
     };
-    let config = load(&flags, std::env::vars()).into_config()?;
+    let config = load(&flags, environment()).into_config()?;
     config.local_url().ok_or_else(|| Usage("name the server with --server or POSTRIDER_URL".into()).into())
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::describe;
-pub(crate) use load::{ConfigError, load};
+pub(crate) use load::{ConfigError, environment, load};
 pub(crate) use secret::Secret;
 
 /// The file read from the working directory when no other is named; it may be absent.
@@ -135,7 +135,9 @@ impl Default for Config {
             max_event_bytes: 256 << 10,
             max_batch_bytes: 8 << 20,
             // 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h
-            retry_schedule_s: vec![5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0],
+            retry_schedule_s: vec![
+                5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0,
+            ],
             retry_jitter: 0.2,
             disable_after_days: 5.0,
             disk_reserve_mb: 256,

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{ConfigFlags, describe, load};
+use crate::config::{ConfigFlags, describe, environment, load};
 use crate::exit;
 use crate::output::{Output, Rows, inert};
 
 pub(crate) fn check(flags: &ConfigFlags, output: Output) -> anyhow::Result<ExitCode> {
-    let loaded = load(flags, std::env::vars());
+    let loaded = load(flags, environment());
     let settings = describe(&loaded);
     if output.json {
         let settings: Vec<_> = settings

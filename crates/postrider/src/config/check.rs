@@ -162,8 +162,10 @@ fn retry(config: &Config, found: &mut Found<'_>) {
         found.push("retry_schedule_s", format!("has {} steps; at most {RETRY_STEPS_MAX}", schedule.len()));
     }
     if let Some(step) = schedule.iter().find(|step| !(0.01..=2_592_000.0).contains(*step)) {
-        found
-            .push("retry_schedule_s", format!("has a step of {step} s; each must be 0.01 to 2592000 (30 days)"));
+        found.push(
+            "retry_schedule_s",
+            format!("has a step of {step} s; each must be 0.01 to 2592000 (30 days)"),
+        );
     }
     if !(0.0..=1.0).contains(&config.retry_jitter) {
         found.push("retry_jitter", format!("is {}; it must be 0 to 1 (0.2 is ±20 %)", config.retry_jitter));

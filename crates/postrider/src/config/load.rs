@@ -80,6 +80,12 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The environment of this process. What is not UTF-8 is no setting of ours, or is shown with replacement characters.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+}
+
 /// Reads the layers. `environment` is passed in, so that a test decides what it holds.
 pub(crate) fn load(flags: &ConfigFlags, environment: impl IntoIterator<Item = (String, String)>) -> Loaded {
     let mut faults = Vec::new();

@@ -37,3 +37,13 @@ async fn all_faults_are_listed_and_the_exit_code_says_so() {
     assert_eq!(json.code, 2);
     assert!(json.json()["faults"][0]["message"].as_str().unwrap().contains("did you mean `log`"), "{json:?}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_environment_that_is_not_utf8_is_survived() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd = std::ffi::OsStr::from_bytes(b"\xff");
+    let ran = Program::new(&["config", "check"]).env_os("ODD", odd).env_os("POSTRIDER_LOG", odd).run().await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.out.contains("fault: log (environment variable POSTRIDER_LOG)"), "{ran:?}");
+}

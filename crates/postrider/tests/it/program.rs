@@ -1,5 +1,6 @@
 //! Runs the program with nothing of the surroundings in its environment.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,7 +32,11 @@ impl Program {
         Self { command, input: Vec::new() }
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(self, name: &str, value: &str) -> Self {
+        self.env_os(name, OsStr::new(value))
+    }
+
+    pub(crate) fn env_os(mut self, name: &str, value: &OsStr) -> Self {
         self.command.env(name, value);
         self
     }

@@ -34,8 +34,9 @@ fn the_defaults_have_no_faults() {
 
 #[test]
 fn flags_win_over_environment_over_file_over_defaults() {
-    let (_file, mut flags) =
-        file("listen = \"127.0.0.1:1\"\nlog = \"warn\"\nretention_days = 7\n[outbound]\nconnection_max_age_s = 3\n");
+    let (_file, mut flags) = file(
+        "listen = \"127.0.0.1:1\"\nlog = \"warn\"\nretention_days = 7\n[outbound]\nconnection_max_age_s = 3\n",
+    );
     flags.listen = Some("127.0.0.1:3".into());
     flags.dev = true;
     let variables = env(&[
@@ -54,7 +55,10 @@ fn flags_win_over_environment_over_file_over_defaults() {
     assert_eq!((config.listen.as_str(), config.log.as_str()), ("127.0.0.1:3", "debug"));
     assert_eq!((config.retention_days, config.log_format), (7.0, LogFormat::Json));
     assert_eq!((config.outbound.connection_max_age_s, config.outbound.connect_timeout_ms), (3, 900));
-    assert_eq!((config.retry_schedule_s.clone(), config.retry_jitter, config.dev), (vec![1.0, 2.0], 0.0, true));
+    assert_eq!(
+        (config.retry_schedule_s.clone(), config.retry_jitter, config.dev),
+        (vec![1.0, 2.0], 0.0, true)
+    );
     assert_eq!(loaded.source("listen"), "flag --listen");
     assert_eq!(loaded.source("log"), "environment variable POSTRIDER_LOG");
     assert!(loaded.source("retention_days").ends_with(&*flags.config.unwrap().to_string_lossy()));
@@ -65,8 +69,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 fn texts_in_the_environment_stay_texts() {
     let digits = "12345678901234567890123456789012";
     let (_file, flags) = file("");
-    let loaded =
-        load(&flags, env(&[("POSTRIDER_ADMIN_TOKEN", digits)]));
+    let loaded = load(&flags, env(&[("POSTRIDER_ADMIN_TOKEN", digits)]));
     assert_eq!(loaded.faults, []);
     assert_eq!(loaded.config.admin_token.unwrap().expose(), digits);
 }
