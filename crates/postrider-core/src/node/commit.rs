@@ -451,9 +451,7 @@ impl<R> Node<R> {
         let waiting = waiting.chain(std::mem::take(&mut self.intake.waiting));
         effects.replies.extend(waiting.map(|reply| (reply, Reply::Overloaded(NOT_WRITING))));
         if let Some(flight) = &mut self.intake.flight {
-            effects
-                .replies
-                .extend(flight.done.drain(..).map(|reply| (reply, Reply::Overloaded(NOT_WRITING))));
+            // Whoever asked for a change in the group itself waits on: memory has it already, and it will be durable.
             flight.members.clear();
         }
     }
