@@ -9,7 +9,9 @@ pub const MAX_DEPTH: usize = 128;
 pub fn is_too_deep(text: &str) -> bool {
     let bytes = text.as_bytes();
     // Most documents have too few brackets to nest that deep whatever their order, and counting is cheap.
-    let opening = bytes.iter().filter(|&&b| b | 0x20 == b'{').count();
+    // Counting bytes in bytes lets the compiler look at 16 of them at once; a chunk is short enough for that.
+    let count = |chunk: &[u8]| chunk.iter().map(|&b| u8::from(b | 0x20 == b'{')).fold(0, u8::wrapping_add);
+    let opening: usize = bytes.chunks(usize::from(u8::MAX)).map(|chunk| usize::from(count(chunk))).sum();
     opening > MAX_DEPTH && deepest(bytes) > MAX_DEPTH
 }
 
