@@ -1,0 +1,28 @@
+# What is done with this repository, by name. `make help` lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt lint bench deny
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The development profile builds in a third of the time of the release profile, and optimises dependencies and SQLite all
+# the same (see [profile.dev] in Cargo.toml): a demo of some events a second loses nothing by it.
+demo: ## a server, a receiver that verifies, and card traffic: see it work
+	cargo run --locked --quiet --package postrider -- demo
+
+test: ## everything that must hold: format, lints, all tests, documentation, the table of abuses
+	scripts/test.sh
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## format and lints, checked
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: ## load a server and compare it with the direct limit (release build)
+	cargo run --locked --release --package postrider -- bench
+
+deny: ## licences, sources, banned crates and advisories of all dependencies (needs cargo-deny and the network)
+	cargo deny --locked check
