@@ -31,7 +31,7 @@ use postrider_store::{Store, StoreError};
 pub use directory::{Endpoint, Tenant, Token};
 pub use driver::{EndpointState, EndpointStatus};
 pub use endpoints::EndpointView;
-pub use readiness::{Metrics, Readiness};
+pub use readiness::Readiness;
 pub use start::{EngineConfig, StartError};
 pub use tenants::OPERATOR;
 pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};

@@ -19,18 +19,6 @@ pub struct Readiness {
     pub checks: Vec<(&'static str, Result<(), String>)>,
 }
 
-/// Figures for `/metrics`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Metrics {
-    /// The machines' counts.
-    pub counts: postrider_core::node::Counts,
-    /// Attempts under way.
-    pub in_flight: usize,
-    /// Deliveries in memory.
-    pub window_entries: usize,
-    /// Bytes of events in memory.
-    pub window_bytes: usize,
-}
 
 impl Engine {
     /// Whether the store commits, every loop runs, and due deliveries do not wait too long.
@@ -58,10 +46,20 @@ impl Engine {
         Readiness { ready: checks.iter().all(|(_, result)| result.is_ok()), checks }
     }
 
-    /// The figures of this moment.
-    pub fn metrics(&self) -> Metrics {
-        let (counts, in_flight, (window_entries, window_bytes)) = self.driver().counts();
-        Metrics { counts, in_flight, window_entries, window_bytes }
+    /// Brings the process's metrics up to date; called when they are read, so that the hot path records nothing.
+    pub fn record_metrics(&self) {
+        let (counts, in_flight, (entries, bytes)) = self.driver().counts();
+        metrics::counter!("postrider_events_accepted_total").absolute(counts.accepted);
+        metrics::counter!("postrider_deliveries_owed_total").absolute(counts.owed);
+        metrics::counter!("postrider_attempts_total", "result" => "succeeded").absolute(counts.succeeded);
+        metrics::counter!("postrider_attempts_total", "result" => "failed").absolute(counts.failed);
+        metrics::counter!("postrider_attempts_total", "result" => "local_fault").absolute(counts.local_faults);
+        metrics::counter!("postrider_breakers_tripped_total").absolute(counts.tripped);
+        metrics::counter!("postrider_commits_total").absolute(counts.groups);
+        gauge("postrider_attempts_in_flight", in_flight);
+        gauge("postrider_window_entries", entries);
+        gauge("postrider_window_bytes", bytes);
+        gauge("postrider_ready", usize::from(self.readiness().ready));
     }
 
     /// Ends when the process cannot go on: a loop died or the store is beyond repair.
@@ -71,4 +69,9 @@ impl Engine {
             health.fatal_wake.notified().await;
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn gauge(name: &'static str, value: usize) {
+    metrics::gauge!(name).set(value as f64);
 }

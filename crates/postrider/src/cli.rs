@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::commands::{deliveries, endpoints, events, tenants, tokens};
 use crate::config::ConfigFlags;
+use crate::demo::DemoArgs;
 use crate::exit;
 use crate::verify::VerifyArgs;
 
@@ -24,6 +25,10 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the server
+    Serve(ConfigFlags),
+    /// See it work: a server, a receiver that verifies, and card traffic between them
+    Demo(DemoArgs),
     /// Publish events
     #[command(subcommand)]
     Events(events::Command),

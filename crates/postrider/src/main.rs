@@ -6,9 +6,11 @@ mod bench;
 mod cli;
 mod commands;
 mod config;
+mod demo;
 mod exit;
 mod input;
 mod output;
+mod serve;
 mod verify;
 
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let output = Output { json: cli.json };
     match cli.command {
+        Command::Serve(flags) => serve::run(&flags).await,
+        Command::Demo(args) => demo::run(args, output).await,
         Command::Events(command) => commands::events::run(command, output).await,
         Command::Endpoints(command) => commands::endpoints::run(command, output).await,
         Command::Deliveries(command) => commands::deliveries::run(command, output).await,

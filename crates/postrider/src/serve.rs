@@ -16,7 +16,7 @@ use postrider_server::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::config::{Config, ConfigFlags, LogFormat, load};
+use crate::config::{Config, ConfigFlags, LogFormat, environment, load};
 use crate::exit::Usage;
 
 /// The file that keeps the operator's token, beside the database.
@@ -26,7 +26,7 @@ const OPEN_FILES: u64 = 65_536;
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(flags: &ConfigFlags) -> anyhow::Result<ExitCode> {
-    let config = load(flags).into_config()?;
+    let config = load(flags, environment()).into_config()?;
     start_log(&config);
     let stop = stop_signal()?;
     let running = Running::start(&config).await?;
@@ -91,12 +91,12 @@ impl Running {
         let dispatcher = dispatcher(config)?;
         let engine =
             Engine::start(engine_config(config, &directory)?, store, Box::new(writer), dispatcher).await?;
-        let configured = config.admin_token.as_ref().map(|token| token.reveal().to_owned());
+        let configured = config.admin_token.as_ref().map(|token| token.expose().to_owned());
         let admin_token = engine.ensure_admin_token(configured.as_deref(), &directory.join(TOKEN_FILE)).await?;
         let grace = Duration::from_secs(config.shutdown_grace_s);
         let (stop, stopped) = oneshot::channel();
         let server_config = ServerConfig { grace: grace / 2, ..ServerConfig::default() };
-        let serving = postrider_server::serve(listener, engine.clone(), server_config, async {
+        let serving = postrider_server::serve(listener, engine.clone(), metrics_recorder(), server_config, async {
             // A dropped sender stops it too.
             let _ = stopped.await;
         });
@@ -204,6 +204,11 @@ fn raise_open_files() {
             tracing::warn!(%error, "the limit of open files could not be raised");
         }
     }
+}
+
+/// The process's metrics; `None` if somebody in this process records them already.
+fn metrics_recorder() -> Option<metrics_exporter_prometheus::PrometheusHandle> {
+    metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok()
 }
 
 fn start_log(config: &Config) {
