@@ -2,6 +2,8 @@
 
 mod figures;
 mod files;
+mod link;
+mod ordinary;
 mod pace;
 mod pool;
 mod process;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use self::link::Http;
 use self::pool::Pool;
 use self::publisher::{Plan, Published};
 use self::record::{Recorder, Run};
@@ -72,6 +75,9 @@ pub(crate) struct BenchArgs {
     /// Threads for publishers and receiver [default: the machine's cores, 4 at most]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: Option<u8>,
+    /// How publishers and receiver speak HTTP; figures are comparable only with the same
+    #[arg(long, value_enum, default_value_t = Http::Raw)]
+    http: Http,
     /// Measure only the direct limit
     #[arg(long)]
     direct_only: bool,
@@ -122,7 +128,7 @@ impl Bench {
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         let pool = Pool::start(args.threads.map_or(cores, usize::from))?;
         let recorder = Arc::new(Recorder::new());
-        let receiver = receiver::start(&pool, recorder.clone())?;
+        let receiver = receiver::start(&pool, recorder.clone(), args.http)?;
         let mut random = [0_u8; 4];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow::anyhow!("the system gives no randomness"))?;
         let session = format!("{:08x}", u32::from_be_bytes(random));
@@ -139,6 +145,7 @@ impl Bench {
             seconds: self.args.seconds,
             rate: self.args.rate,
             threads: self.pool.len(),
+            http: self.args.http,
         }
     }
 
@@ -223,6 +230,7 @@ impl Bench {
             address,
             template,
             connections: self.args.connections.into(),
+            http: self.args.http,
             rate,
             warmup_ns: (self.args.warmup * 1e9) as u64,
             window_ns: (self.args.seconds * 1e9) as u64,

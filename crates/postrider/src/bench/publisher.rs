@@ -8,21 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::figures::Latencies;
+use super::link::{Answer, Http, Link};
 use super::pace::Pace;
 use super::pool::Pool;
 use super::record::{Clock, Run};
 use super::request::Template;
 
-/// Bytes of a connection's buffer at first.
-const BUFFER_BYTES: usize = 16 << 10;
-/// An answer is no larger.
-const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// Header fields of an answer at most.
-const MAX_HEADERS: usize = 64;
 /// New connections that a publisher makes before it gives up.
 const MAX_RECONNECTS: u32 = 100;
 /// How long publishers may go on after the window for their last answers.
@@ -36,6 +29,7 @@ pub(super) struct Plan {
     pub(super) address: SocketAddr,
     pub(super) template: Template,
     pub(super) connections: usize,
+    pub(super) http: Http,
     /// Requests a second over all connections; a closed loop without.
     pub(super) rate: Option<f64>,
     /// Before the window is opened, in nanoseconds.
@@ -97,6 +91,7 @@ pub(super) async fn publish(
                 run: run.clone(),
                 seen: seen[number % pool.len()].clone(),
                 address: plan.address,
+                http: plan.http,
                 template: plan.template.clone(),
                 window: window.clone(),
                 paced: plan.rate.is_some(),
@@ -147,6 +142,7 @@ struct Publisher {
     run: Arc<Run>,
     seen: Arc<Mutex<Seen>>,
     address: SocketAddr,
+    http: Http,
     template: Template,
     window: Range<u64>,
     paced: bool,
@@ -156,7 +152,7 @@ impl Publisher {
     async fn run(mut self, mut pace: Pace) -> anyhow::Result<()> {
         let batch = self.template.events();
         let tenants = self.run.tenants();
-        let mut connection = Connection::open(self.address).await?;
+        let mut link = Link::open(self.http, self.address).await?;
         let mut reconnects = 0;
         loop {
             let intended = pace.next(self.clock).await?;
@@ -166,7 +162,7 @@ impl Publisher {
             let Some(first) = self.run.take(batch) else { bail!("more events than a run can record") };
             self.run.sent(first, batch, intended);
             let request = self.template.fill(first, tenants);
-            match connection.exchange(request).await {
+            match link.exchange(request).await {
                 Ok(answer) => {
                     let status = self.note(first, batch, intended, &answer);
                     if matches!(status, 429 | 503) && !self.paced {
@@ -179,7 +175,7 @@ impl Publisher {
                     if reconnects > MAX_RECONNECTS {
                         return Err(error.context("the connection broke again and again"));
                     }
-                    connection = Connection::open(self.address).await?;
+                    link = Link::open(self.http, self.address).await?;
                 }
             }
         }
@@ -231,80 +227,6 @@ fn items(body: &[u8], batch: usize) -> Vec<bool> {
     accepted
 }
 
-struct Answer<'a> {
-    status: u16,
-    body: &'a [u8],
-}
-
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream =
-            TcpStream::connect(address).await.with_context(|| format!("no connection to {address}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; BUFFER_BYTES] })
-    }
-
-    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
-        self.stream.write_all(request).await?;
-        let mut filled = 0;
-        let head = loop {
-            if let Some(head) = parse(&self.buffer[..filled])? {
-                if head.length > MAX_ANSWER_BYTES {
-                    bail!("an answer of {} bytes", head.length);
-                }
-                if filled >= head.length {
-                    break head;
-                }
-                self.buffer.resize(head.length.max(self.buffer.len()), 0);
-            } else if filled == self.buffer.len() {
-                bail!("the head of an answer is larger than {filled} bytes");
-            }
-            match self.stream.read(&mut self.buffer[filled..]).await? {
-                0 => bail!("the connection was closed"),
-                read => filled += read,
-            }
-        };
-        Ok(Answer { status: head.status, body: &self.buffer[head.body..head.length] })
-    }
-}
-
-struct Head {
-    status: u16,
-    body: usize,
-    length: usize,
-}
-
-/// Status and length of an answer; `None` until its head is there.
-fn parse(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(body) = response.parse(bytes).context("the answer is not HTTP/1.1")?
-    else {
-        return Ok(None);
-    };
-    let status = response.code.unwrap_or_default();
-    let length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
-    match length {
-        Some(length) => Ok(Some(Head { status, body, length: body.saturating_add(length) })),
-        None if status == 204 => Ok(Some(Head { status, body, length: body })),
-        None => {
-            bail!("an answer (status {status}) without content-length, which this publisher does not read")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,17 +238,5 @@ mod tests {
         let some = br#"{"data":[{"type":"t","title":"Invalid","status":422},{"id":"b","deliveries":1}]}"#;
         assert_eq!(items(some, 2), [false, true]);
         assert_eq!(items(b"nonsense", 2), [false, false]);
-    }
-
-    #[test]
-    fn the_length_of_an_answer_is_known_once_its_head_is_there() {
-        let answer = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
-        for end in 0..answer.len() - 2 {
-            assert!(parse(&answer[..end]).unwrap().is_none(), "{end}");
-        }
-        let head = parse(answer).unwrap().unwrap();
-        assert_eq!((head.status, head.length), (202, answer.len()));
-        assert!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
-        assert!(parse(b"SSH-2.0-x\r\n\r\n").is_err());
     }
 }

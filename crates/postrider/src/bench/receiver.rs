@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
+use super::link::{Http, MAX_HEADERS};
+use super::ordinary;
 use super::pool::Pool;
 use super::record::{Arrival, Recorder};
 
@@ -19,8 +21,6 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnec
 const BUFFER_BYTES: usize = 16 << 10;
 /// A request is no larger.
 const MAX_REQUEST_BYTES: usize = 20 << 20;
-/// Header fields of a request at most.
-const MAX_HEADERS: usize = 64;
 /// Room for the answers to requests that came together.
 const ANSWERS_BYTES: usize = 1 << 10;
 
@@ -28,16 +28,16 @@ const ANSWERS_BYTES: usize = 1 << 10;
 ///
 /// # Errors
 /// When it cannot listen.
-pub(super) fn start(pool: &Pool, recorder: Arc<Recorder>) -> anyhow::Result<SocketAddr> {
+pub(super) fn start(pool: &Pool, recorder: Arc<Recorder>, http: Http) -> anyhow::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("the receiver cannot listen")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let handles = pool.handles();
-    drop(pool.spawn(0, accept(listener, handles, recorder)));
+    drop(pool.spawn(0, accept(listener, handles, recorder, http)));
     Ok(address)
 }
 
-async fn accept(listener: std::net::TcpListener, handles: Vec<Handle>, recorder: Arc<Recorder>) {
+async fn accept(listener: std::net::TcpListener, handles: Vec<Handle>, recorder: Arc<Recorder>, http: Http) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     for handle in handles.iter().cycle() {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -45,14 +45,19 @@ async fn accept(listener: std::net::TcpListener, handles: Vec<Handle>, recorder:
         let recorder = recorder.clone();
         drop(handle.spawn(async move {
             let Ok(stream) = TcpStream::from_std(stream) else { return };
+            if stream.set_nodelay(true).is_err() {
+                return;
+            }
             // A connection that ends in the middle shows in the record as what did not arrive.
-            let _ = serve(stream, &recorder).await;
+            match http {
+                Http::Raw => drop(serve(stream, &recorder).await),
+                Http::Hyper => drop(ordinary::serve(stream, &recorder).await),
+            }
         }));
     }
 }
 
 async fn serve(mut stream: TcpStream, recorder: &Recorder) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut filled = 0;
     let mut answers: Vec<u8> = Vec::with_capacity(ANSWERS_BYTES);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::figures::{Quantiles, Spread};
+use super::link::Http;
 use super::process::Fsync;
 use crate::output::Rows;
 
@@ -34,6 +35,7 @@ pub(super) struct Settings {
     pub(super) seconds: f64,
     pub(super) rate: Option<f64>,
     pub(super) threads: usize,
+    pub(super) http: Http,
 }
 
 /// A direct run and a run through the server, one right after the other.

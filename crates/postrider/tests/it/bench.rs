@@ -39,7 +39,13 @@ fn count(value: &Value, name: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_once_is_neither_lost_nor_duplicate() {
     let fake = Fake::start(Faults::default()).await;
-    for more in [&[][..], &["--fanout", "2"], &["--batch", "5"], &["--rate", "200", "--batch", "2"]] {
+    for more in [
+        &[][..],
+        &["--fanout", "2"],
+        &["--batch", "5"],
+        &["--rate", "200", "--batch", "2"],
+        &["--http", "hyper"],
+    ] {
         let ran = bench(&fake, more).await;
         assert_eq!(ran.code, 0, "{ran:?}");
         let through = through(&ran);

@@ -115,11 +115,14 @@ async fn events(State(inner): Shared, headers: HeaderMap, body: Bytes) -> Respon
     }
     match serde_json::from_slice::<Value>(&body).unwrap() {
         Value::Array(items) => {
-            let items: Vec<Value> = items.iter().map(|item| publish(&inner, item)).collect();
-            reply(202, json!({"data": items}).to_string())
+            let mut answers = Vec::new();
+            for item in &items {
+                answers.push(publish(&inner, item).await);
+            }
+            reply(202, json!({"data": answers}).to_string())
         }
         event => {
-            let answer = publish(&inner, &event);
+            let answer = publish(&inner, &event).await;
             reply(if answer.get("id").is_some() { 202 } else { 422 }, answer.to_string())
         }
     }
@@ -129,7 +132,8 @@ fn every(count: &AtomicU64, nth: Option<u64>) -> bool {
     nth.is_some_and(|nth| count.load(Relaxed).is_multiple_of(nth))
 }
 
-fn publish(inner: &Arc<Inner>, event: &Value) -> Value {
+/// Delivers before it answers, so that a closed loop cannot run ahead of it.
+async fn publish(inner: &Arc<Inner>, event: &Value) -> Value {
     inner.events.fetch_add(1, Relaxed);
     if every(&inner.events, inner.faults.refuse) {
         return json!({"type": "t", "title": "Invalid", "status": 422});
@@ -143,12 +147,12 @@ fn publish(inner: &Arc<Inner>, event: &Value) -> Value {
             continue;
         }
         let times = if every(&inner.deliveries, inner.faults.repeat) { 2 } else { 1 };
-        tokio::spawn(deliver(url.clone(), id.clone(), times));
+        deliver(url, &id, times).await;
     }
     json!({"id": id, "deliveries": urls.len()})
 }
 
-async fn deliver(url: String, id: String, times: u32) {
+async fn deliver(url: &str, id: &str, times: u32) {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());
     let address: SocketAddr = host.parse().unwrap();
