@@ -1,0 +1,354 @@
+//! A model of the store: what is pending, in which order, and what became of it. It refuses what a real one would corrupt itself with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::node::{Known, Load, PageRead, Restored, Wanted, What};
+use postrider_core::policy::Policy;
+use postrider_core::record::{
+    DeliveryRef, Disposition, Edit, ErrorKind, Event, Group, Health, KeyHash, LaneKey, Loaded, PendingRow,
+    Place, Progress, Reason, Start, Status, Trigger, Update,
+};
+use postrider_core::time::Timestamp;
+
+pub(crate) struct Row {
+    pub(crate) delivery: DeliveryRef,
+    pub(crate) event: Arc<Event>,
+    pub(crate) status: Status,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) place: Place,
+    pub(crate) progress: Progress,
+    pub(crate) lane: Option<LaneKey>,
+    /// Its turn in its lane: acceptance, or the start of a later run.
+    pub(crate) order: Position,
+    pub(crate) triggers: Vec<(u16, Trigger)>,
+}
+
+impl Row {
+    pub(crate) fn pending(&self) -> bool {
+        self.status == Status::Pending
+    }
+}
+
+pub(crate) struct Endpoint {
+    pub(crate) tenant: TenantNo,
+    pub(crate) version: u32,
+    pub(crate) deleted: bool,
+    pub(crate) health: Health,
+    pub(crate) last_sequence: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Store {
+    pub(crate) rows: BTreeMap<Position, Row>,
+    pub(crate) pending: BTreeMap<EndpointNo, BTreeSet<Position>>,
+    pub(crate) endpoints: BTreeMap<EndpointNo, Endpoint>,
+    pub(crate) keys: BTreeMap<KeyHash, Known>,
+    pub(crate) ids: BTreeSet<String>,
+    pub(crate) committed: Position,
+    pub(crate) number: (u64, u64),
+    /// Every policy that was ever put, by endpoint and version: what a real store has as a document.
+    pub(crate) policies: BTreeMap<(EndpointNo, u32), Policy>,
+}
+
+impl Store {
+    /// Applies a group, or says why it makes no sense.
+    pub(crate) fn apply(&mut self, group: &Group) -> Result<(), String> {
+        if group.first.0 != self.committed.0 + 1 || group.last < group.first {
+            return Err(format!("group {:?}-{:?} after {:?}", group.first, group.last, self.committed));
+        }
+        for edit in &group.edits {
+            self.edit(edit);
+        }
+        let mut next = group.first;
+        for accepted in &group.accepted {
+            if accepted.event.position != next {
+                return Err(format!("event at {:?}, expected {next:?}", accepted.event.position));
+            }
+            next = accepted.last_position().plus(1);
+            let mut owed_count = 0;
+            for (n, owed) in accepted.deliveries.iter().enumerate() {
+                let endpoint =
+                    self.endpoints.get_mut(&owed.endpoint).ok_or("delivery to an unknown endpoint")?;
+                if endpoint.deleted || owed.sequence != endpoint.last_sequence + 1 {
+                    return Err(format!(
+                        "{:?}: sequence {} after {}",
+                        owed.endpoint, owed.sequence, endpoint.last_sequence
+                    ));
+                }
+                endpoint.last_sequence = owed.sequence;
+                let position = accepted.event.position.plus(1 + n as u64);
+                let (status, reason, place) = match owed.start {
+                    Start::Due => (Status::Pending, None, Place::Due(position)),
+                    Start::Held(lane) => (Status::Pending, None, Place::Held(lane)),
+                    Start::Skipped(reason) => (Status::Skipped, Some(reason), Place::Due(position)),
+                };
+                if status == Status::Pending {
+                    owed_count += 1;
+                    self.pending.entry(owed.endpoint).or_default().insert(position);
+                }
+                let delivery = DeliveryRef {
+                    position,
+                    event: accepted.event.position,
+                    tenant: accepted.event.tenant,
+                    endpoint: owed.endpoint,
+                    sequence: owed.sequence,
+                };
+                self.rows.insert(
+                    position,
+                    Row {
+                        delivery,
+                        event: accepted.event.clone(),
+                        status,
+                        reason,
+                        place,
+                        progress: Progress::default(),
+                        lane: accepted.key.map(KeyHash::lane),
+                        order: position,
+                        triggers: Vec::new(),
+                    },
+                );
+            }
+            let known = Known {
+                id: accepted.event.id(),
+                deliveries: owed_count,
+                idempotency: accepted.idempotency,
+                own_id: accepted.own_id,
+            };
+            self.ids.insert(known.id.clone());
+            for key in accepted.idempotency.map(|(key, _)| key).into_iter().chain(accepted.own_id) {
+                if let Some(old) = self.keys.insert(key, known.clone())
+                    && old.id != known.id
+                {
+                    return Err(format!("one key for two events: {old:?} and {known:?}"));
+                }
+            }
+        }
+        for update in &group.updates {
+            self.update(update, group.first)?;
+        }
+        self.committed = group.last;
+        self.number = (group.writer, group.number);
+        Ok(())
+    }
+
+    fn edit(&mut self, edit: &Edit) {
+        match edit {
+            Edit::PutEndpoint { no, tenant, version, .. } => {
+                let endpoint = self.endpoints.entry(*no).or_insert(Endpoint {
+                    tenant: *tenant,
+                    version: *version,
+                    deleted: false,
+                    health: Health::default(),
+                    last_sequence: 0,
+                });
+                endpoint.version = *version;
+            }
+            Edit::DeleteEndpoint { no } => {
+                if let Some(endpoint) = self.endpoints.get_mut(no) {
+                    endpoint.deleted = true;
+                }
+            }
+            Edit::PutHealth { no, health } => {
+                if let Some(endpoint) = self.endpoints.get_mut(no) {
+                    endpoint.health = health.clone();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn update(&mut self, update: &Update, first: Position) -> Result<(), String> {
+        let position = update.delivery.position;
+        if position >= first {
+            return Err(format!("an update of {position:?} in the group that accepts it"));
+        }
+        let row = self.rows.get_mut(&position).ok_or("an update of nothing")?;
+        let place = row.pending().then_some(row.place);
+        if place != update.from {
+            return Err(format!(
+                "{position:?} is at {place:?} ({:?}), not {:?}: {update:?}",
+                row.status, update.from
+            ));
+        }
+        if row.delivery != update.delivery {
+            return Err(format!("{:?} is not {:?}", update.delivery, row.delivery));
+        }
+        if let Some(attempt) = &update.attempt {
+            if attempt.error.as_ref().is_some_and(|(kind, _)| *kind == ErrorKind::Local) {
+                return Err(format!("a fault of ours is recorded for {position:?}"));
+            }
+            row.triggers.push((attempt.run, attempt.trigger));
+            if attempt.number != update.progress.attempts {
+                return Err(format!("attempt {} recorded as {}", attempt.number, update.progress.attempts));
+            }
+        }
+        if update.progress.attempts != row.progress.attempts + u32::from(update.attempt.is_some()) {
+            return Err(format!("attempts of {position:?}: {:?} then {:?}", row.progress, update.progress));
+        }
+        if update.progress.run < row.progress.run
+            || (place.is_some() && update.progress.run != row.progress.run)
+        {
+            return Err(format!("run of {position:?}: {:?} then {:?}", row.progress, update.progress));
+        }
+        row.progress = update.progress;
+        match update.to {
+            Disposition::Pending(place) => {
+                if !row.pending() {
+                    row.status = Status::Pending;
+                    row.reason = None;
+                    self.pending.entry(row.delivery.endpoint).or_default().insert(position);
+                    let Place::Due(rank) = place else {
+                        return Err(format!("a run that begins at {place:?}"));
+                    };
+                    row.order = rank;
+                }
+                row.place = place;
+            }
+            Disposition::Ended(status, reason) => {
+                row.status = status;
+                row.reason = reason;
+                if (status == Status::Succeeded) == reason.is_some() {
+                    return Err(format!("{status:?} with reason {reason:?}"));
+                }
+                self.pending.entry(row.delivery.endpoint).or_default().remove(&position);
+            }
+        }
+        Ok(())
+    }
+
+    fn pending_rows(&self, endpoint: EndpointNo) -> impl Iterator<Item = &Row> {
+        self.pending.get(&endpoint).into_iter().flatten().map(|position| &self.rows[position])
+    }
+
+    pub(crate) fn pending_count(&self) -> usize {
+        self.pending.values().map(BTreeSet::len).sum()
+    }
+
+    /// Reads a page as it is now.
+    pub(crate) fn read(&self, load: Load) -> PageRead {
+        let mut page = PageRead {
+            load,
+            entries: Vec::new(),
+            rows: Vec::new(),
+            complete: true,
+            watermark: self.committed,
+            next: None,
+            count: 0,
+        };
+        let mut found: Vec<((Timestamp, Position), &Row)> = Vec::new();
+        for row in self.pending_rows(load.endpoint) {
+            let position = row.delivery.position;
+            match (load.what, row.place) {
+                (What::Due(after), Place::Due(rank)) if rank > after => {
+                    found.push(((Timestamp::EPOCH, rank), row))
+                }
+                (What::Retries(after, until), Place::Retry(at)) if (at, position) > after && at <= until => {
+                    found.push(((at, position), row));
+                }
+                (What::Held(key, after), Place::Held(lane)) if lane == key && position > after => {
+                    found.push(((Timestamp::EPOCH, position), row));
+                }
+                _ => {}
+            }
+        }
+        found.sort_unstable_by_key(|(key, _)| *key);
+        let mut bytes = 0;
+        for (n, (_, row)) in found.iter().enumerate() {
+            bytes += row.event.data.len() + row.event.attributes.len();
+            if n > 0 && (n >= load.entries || bytes > load.bytes) {
+                page.complete = false;
+                break;
+            }
+            page.entries.push(Loaded {
+                delivery: row.delivery,
+                place: row.place,
+                progress: row.progress,
+                event: row.event.clone(),
+            });
+        }
+        match load.what {
+            What::Any | What::Before(_) => {
+                let before = if let What::Before(time) = load.what { time } else { Timestamp::FAR_FUTURE };
+                let rows = self.pending_rows(load.endpoint).filter(|row| row.event.accepted_at < before);
+                page.rows = rows.take(load.entries).map(pending_row).collect();
+            }
+            What::Count => page.count = self.pending_rows(load.endpoint).count() as u64,
+            _ => {}
+        }
+        page
+    }
+
+    /// The second question that goes with a page of retries, maybe asked a little later.
+    pub(crate) fn next_retry(&self, page: &PageRead) -> Option<Timestamp> {
+        let What::Retries(after, until) = page.load.what else { return None };
+        let last = page.entries.last().map(|l| (retry_time(l.place), l.delivery.position));
+        let last = if page.complete { last.max(Some((until, Position::MAX))) } else { last };
+        let last = last.unwrap_or(after);
+        self.pending_rows(page.load.endpoint)
+            .filter_map(|row| match row.place {
+                Place::Retry(at) if (at, row.delivery.position) > last => Some(at),
+                _ => None,
+            })
+            .min()
+    }
+
+    /// What somebody who names a delivery reads of it.
+    pub(crate) fn wanted(&self, position: Position) -> Option<Wanted> {
+        let row = self.rows.get(&position)?;
+        Some(Wanted {
+            delivery: row.delivery,
+            event: row.event.clone(),
+            progress: row.progress,
+            place: row.pending().then_some(row.place),
+            as_of: self.committed,
+        })
+    }
+
+    /// What a start finds.
+    pub(crate) fn recover(&self) -> Vec<Restored> {
+        let mut all = Vec::new();
+        for (no, endpoint) in &self.endpoints {
+            let has_pending = self.pending.get(no).is_some_and(|p| !p.is_empty());
+            if endpoint.deleted && !has_pending {
+                continue;
+            }
+            let mut held: Vec<LaneKey> = self
+                .pending_rows(*no)
+                .filter_map(|row| if let Place::Held(key) = row.place { Some(key) } else { None })
+                .collect();
+            held.sort_unstable();
+            held.dedup();
+            let blocking = self
+                .pending_rows(*no)
+                .filter(|row| row.progress.blocking)
+                .filter_map(|row| Some((row.delivery, row.place, row.progress, row.lane?)))
+                .collect();
+            all.push(Restored {
+                no: *no,
+                tenant: endpoint.tenant,
+                policy: self.policies[&(*no, endpoint.version)].clone(),
+                deleted: endpoint.deleted,
+                health: endpoint.health.clone(),
+                last_sequence: endpoint.last_sequence,
+                has_pending,
+                blocking,
+                held,
+            });
+        }
+        all
+    }
+
+    pub(crate) fn find_keys(&self, keys: &[KeyHash]) -> Vec<Option<Known>> {
+        keys.iter().map(|key| self.keys.get(key).cloned()).collect()
+    }
+}
+
+fn pending_row(row: &Row) -> PendingRow {
+    PendingRow { delivery: row.delivery, place: row.place, progress: row.progress, lane: row.lane }
+}
+
+fn retry_time(place: Place) -> Timestamp {
+    if let Place::Retry(at) = place { at } else { Timestamp::EPOCH }
+}
