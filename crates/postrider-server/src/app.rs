@@ -1,0 +1,111 @@
+//! The whole service: every request gets an id, and every problem is written in one place.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::FromRef;
+use axum::response::{IntoResponse, Response};
+use http::{Method, Request, StatusCode};
+use metrics_exporter_prometheus::PrometheusHandle;
+use postrider_engine::Engine;
+use tokio::net::TcpListener;
+use tower_service::Service as _;
+
+use crate::connection::{ServerConfig, serve_with};
+use crate::problem::{Kind, Problem};
+use crate::{request_id, routes};
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    metrics: Option<PrometheusHandle>,
+}
+
+impl App {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn metrics(&self) -> Option<&PrometheusHandle> {
+        self.0.metrics.as_ref()
+    }
+}
+
+impl FromRef<App> for Engine {
+    fn from_ref(app: &App) -> Self {
+        app.0.engine.clone()
+    }
+}
+
+/// Serves the native API on a listener until `shutdown` is ready; then finishes the requests under way.
+///
+/// `metrics` is what `/metrics` shows; without it that path answers 404.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    engine: Engine,
+    metrics: Option<PrometheusHandle>,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let service = Service::new(engine, metrics);
+    serve_with(listener, move |request| service.clone().answer(request), config, shutdown).await
+}
+
+/// Answers requests, each with its id.
+#[derive(Clone)]
+struct Service {
+    router: Router,
+}
+
+impl Service {
+    fn new(engine: Engine, metrics: Option<PrometheusHandle>) -> Self {
+        let app = App(Arc::new(Inner { engine, metrics }));
+        let router = routes::router()
+            .split_for_parts()
+            .0
+            .fallback(no_such_path)
+            .method_not_allowed_fallback(no_such_method)
+            .with_state(app);
+        Self { router }
+    }
+
+    async fn answer(mut self, request: Request<Body>) -> Response {
+        let id = request_id::of(request.headers());
+        let mut response = match self.router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            let rendered = problem.render(id.to_str().unwrap_or("-"));
+            // What routing had to say (`Allow`) stays.
+            let mut headers = std::mem::take(response.headers_mut());
+            headers.remove(http::header::CONTENT_LENGTH);
+            headers.extend(rendered.headers().clone());
+            response = rendered;
+            *response.headers_mut() = headers;
+        }
+        response.headers_mut().insert(request_id::HEADER, id);
+        response
+    }
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(Kind::NotFound, "there is nothing at this path; see /openapi.json")
+}
+
+/// The router adds `Allow`, which is all that OPTIONS asks for (RFC 9110, section 9.3.7).
+async fn no_such_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::new(Kind::MethodNotAllowed, "see the Allow header for what this path takes").into_response()
+}

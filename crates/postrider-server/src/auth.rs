@@ -1,0 +1,93 @@
+//! Who is calling, and what that token may do.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::header;
+use http::request::Parts;
+use postrider_core::token::Scope;
+use postrider_engine::{Tenant, Token};
+
+use crate::app::App;
+use crate::problem::{Kind, Problem};
+
+/// A caller with a valid token.
+pub(crate) struct Caller(Arc<Token>);
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let token = match (given.next(), given.next()) {
+            (Some(value), None) => bearer(value.as_bytes()),
+            _ => None,
+        };
+        token.and_then(|token| app.engine().authenticate(token)).map(Self).ok_or_else(|| {
+            Problem::new(
+                Kind::Unauthorized,
+                "send Authorization: Bearer and a token that is neither revoked nor expired",
+            )
+        })
+    }
+}
+
+/// The token of `Bearer <token>`; the scheme in any case (RFC 9110, section 11.1).
+fn bearer(value: &[u8]) -> Option<&str> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    std::str::from_utf8(token.trim_ascii()).ok()
+}
+
+impl Caller {
+    /// Whether the token has a scope.
+    ///
+    /// # Errors
+    /// 403, naming the scope.
+    pub(crate) fn may(&self, scope: Scope) -> Result<(), Problem> {
+        if self.0.config.allows(scope) {
+            return Ok(());
+        }
+        Err(Problem::new(Kind::Forbidden, format!("the token lacks the scope {}", scope.as_str())))
+    }
+
+    /// Whether a tenant's things are within the token's reach.
+    pub(crate) fn reaches(&self, tenant: &str) -> bool {
+        self.0.config.covers(tenant)
+    }
+
+    /// The tenant of a path, if it is within reach and the token has the scope.
+    ///
+    /// # Errors
+    /// The same 404 for a tenant that does not exist and for somebody else's; 403 without the scope.
+    pub(crate) fn tenant(&self, app: &App, tenant: &str, scope: Scope) -> Result<Arc<Tenant>, Problem> {
+        let found = if self.reaches(tenant) { app.engine().tenant(tenant) } else { None };
+        let found = found.ok_or_else(|| Problem::not_found("the tenant"))?;
+        self.may(scope)?;
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn abuse_a20_another_scheme_is_no_token() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer abc", Some("abc")),
+            ("BEARER  abc ", Some("abc")),
+            ("Bearer", None),
+            ("Basic abc", None),
+            ("abc", None),
+            ("", None),
+            ("Bearerabc", None),
+        ] {
+            assert_eq!(bearer(value.as_bytes()), token, "{value}");
+        }
+        assert_eq!(bearer(b"Bearer \xff"), None);
+    }
+}

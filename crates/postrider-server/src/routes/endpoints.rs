@@ -1,0 +1,206 @@
+//! Endpoints: the webhooks of a tenant.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{Request, StatusCode, Uri};
+use postrider_core::endpoint::EndpointConfig;
+use postrider_core::json::Object;
+use postrider_core::subscription::is_type_name;
+use postrider_core::token::Scope;
+use postrider_engine::{EndpointState, EndpointView, Tenant};
+use serde_json::{Map, Value, json};
+
+use super::deliveries::AttemptBody;
+use super::path::Path;
+use super::{Page, json as answer, nothing};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::body::{MAX_DOCUMENT, MediaType};
+use crate::cursor::{self, List};
+use crate::problem::{Kind, Problem, ProblemDocument};
+use crate::query::Query;
+use crate::{body, schema, view};
+
+/// Make an endpoint under an id of the server's making.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints",
+    params(("tenant" = String, Path)), request_body = schema::EndpointSpec, responses(
+    (status = 201, body = schema::Endpoint),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(request.uri())?;
+    let body = body::document(request).await?;
+    let config = EndpointConfig::parse_create(&body, app.engine().fresh_secret()?)?;
+    let endpoint = app.engine().create_endpoint(tenant.no, config).await?;
+    Ok(answer(StatusCode::CREATED, &shown(&tenant, &endpoint)))
+}
+
+/// List a tenant's endpoints by id.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints",
+    params(("tenant" = String, Path), schema::Paging), responses(
+    (status = 200, body = Page<schema::Endpoint>),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksRead)?;
+    let mut query = Query::of(&uri)?;
+    let page = query.page(List::Endpoints, tenant.id.as_str());
+    query.finish()?;
+    let endpoints = app.engine().endpoints_after(tenant.no, page.after_text(), page.limit + 1)?;
+    let next_cursor = view::next(&endpoints, page.limit, |last| {
+        cursor::write(List::Endpoints, tenant.id.as_str(), last.endpoint.id.as_str().as_bytes())
+    });
+    let data: Vec<_> = endpoints.iter().take(page.limit).map(|endpoint| shown(&tenant, endpoint)).collect();
+    Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
+}
+
+/// Read an endpoint.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints",
+    params(("tenant" = String, Path), ("id" = String, Path)), responses(
+    (status = 200, body = schema::Endpoint),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksRead)?;
+    Query::none(&uri)?;
+    Ok(answer(StatusCode::OK, &shown(&tenant, &app.engine().endpoint(tenant.no, &id)?)))
+}
+
+/// Change an endpoint by a JSON merge patch (RFC 7396). Absent fields stay, secrets too; null goes back to the default.
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints",
+    params(("tenant" = String, Path), ("id" = String, Path)),
+    request_body(content((schema::EndpointPatch = "application/merge-patch+json"), (schema::EndpointPatch = "application/json"))),
+    responses(
+    (status = 200, body = schema::Endpoint),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(request.uri())?;
+    if MediaType::of(request.headers())? == MediaType::NdJson {
+        return Err(Problem::new(Kind::UnsupportedMedia, "the body must be application/merge-patch+json"));
+    }
+    let body = body::collect(request, MAX_DOCUMENT).await?;
+    let changed = app
+        .engine()
+        .change_endpoint(tenant.no, &id, |before| before.apply_patch(&body).map_err(Problem::from))
+        .await?;
+    Ok(answer(StatusCode::OK, &shown(&tenant, &changed)))
+}
+
+/// Remove an endpoint. What it is still owed is cancelled.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints",
+    params(("tenant" = String, Path), ("id" = String, Path)), responses(
+    (status = 204),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(&uri)?;
+    app.engine().delete_endpoint(tenant.no, &id).await?;
+    Ok(nothing())
+}
+
+/// Read the signing secret in clear.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/secret", tag = "endpoints",
+    params(("tenant" = String, Path), ("id" = String, Path)), responses(
+    (status = 200, body = schema::Secret),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn secret(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(&uri)?;
+    let endpoint = app.engine().endpoint(tenant.no, &id)?;
+    Ok(super::secret_json(StatusCode::OK, &json!({"secret": endpoint.config.secret.reveal()})))
+}
+
+/// Send an example of an event type now, and answer with the attempt.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/test", tag = "endpoints",
+    params(("tenant" = String, Path), ("id" = String, Path)), request_body = schema::TestSpec, responses(
+    (status = 200, body = AttemptBody),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn test(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(request.uri())?;
+    let endpoint = app.engine().endpoint(tenant.no, &id)?.endpoint;
+    let body = body::document(request).await?;
+    let mut object = Object::parse(postrider_core::json::utf8(&body)?)?;
+    let event_type = object.required("type", |value| {
+        let text = postrider_core::json::string(value)?;
+        if is_type_name(&text) {
+            Ok(text.into_owned())
+        } else {
+            Err("must be an event type such as card.frozen".into())
+        }
+    });
+    let event_type = object.end(event_type)?;
+    let (position, _) = app.engine().test_endpoint(tenant.no, endpoint.no, &event_type).await?;
+    let attempt = app.engine().shown_attempt_of_test(tenant.no, position).await?;
+    Ok(answer(StatusCode::OK, &AttemptBody::from(&attempt)))
+}
+
+fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> {
+    let mut shown = view.config.public_view();
+    let (state, retry_at, reason) = match &view.standing.state {
+        EndpointState::Active => ("active", None, None),
+        EndpointState::Paused => ("paused", None, None),
+        EndpointState::Tripped { retry_at } => ("tripped", Some(retry_at.rfc3339()), None),
+        EndpointState::Disabled { reason } => ("disabled", None, Some(reason.to_string())),
+    };
+    let further = [
+        ("id", json!(view.endpoint.id.as_str())),
+        ("tenant", json!(tenant.id.as_str())),
+        ("created_at", json!(view.endpoint.created_at.rfc3339())),
+        ("updated_at", json!(view.endpoint.updated_at.rfc3339())),
+        // The standard profile has no challenge to pass.
+        ("verified", json!(true)),
+        ("sequence", json!(view.standing.sequence)),
+        ("state", json!(state)),
+        ("retry_at", json!(retry_at)),
+        ("reason", json!(reason)),
+    ];
+    shown.extend(further.map(|(name, value)| (name.to_owned(), value)));
+    shown
+}

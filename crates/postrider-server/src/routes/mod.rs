@@ -1,0 +1,82 @@
+//! One file a resource; each handler stands under the description that goes into the OpenAPI document.
+
+mod deliveries;
+mod endpoints;
+mod events;
+mod health;
+mod path;
+mod tenants;
+mod tokens;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::openapi::ApiDoc;
+
+/// Every route with its description.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(events::publish))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::put, tenants::get, tenants::delete))
+        .routes(routes!(tokens::create, tokens::list))
+        .routes(routes!(tokens::delete))
+        .routes(routes!(endpoints::create, endpoints::list))
+        .routes(routes!(endpoints::get, endpoints::patch, endpoints::delete))
+        .routes(routes!(endpoints::secret))
+        .routes(routes!(endpoints::test))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::cancel))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::openapi))
+}
+
+/// An answer of JSON text.
+fn json_text(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer of a value as JSON.
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => json_text(status, body),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// An answer without anything in it.
+fn nothing() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A page of a list.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Page<T> {
+    /// The entries, in the order of the list. May be fewer than `limit` although there is a next page.
+    data: Vec<T>,
+    /// Where the next page begins; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// An answer that holds a secret, which nothing on its way may keep.
+fn secret_json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    let mut response = json(status, value);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

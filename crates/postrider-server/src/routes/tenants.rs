@@ -1,0 +1,104 @@
+//! Tenants: whoever owns webhooks.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{Request, StatusCode, Uri};
+use postrider_core::id::TenantId;
+use postrider_core::json;
+use postrider_core::tenant::TenantConfig;
+use postrider_core::token::Scope;
+use postrider_engine::Tenant;
+use serde_json::{Map, Value};
+
+use super::path::Path;
+use super::{Page, nothing};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::cursor::{self, List};
+use crate::problem::{Problem, ProblemDocument};
+use crate::query::Query;
+use crate::{body, schema, view};
+
+/// Make a tenant, or replace what it is set to.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}", tag = "tenants", request_body = schema::TenantSpec,
+    params(("tenant" = String, Path, description = "1 to 128 of A-Z a-z 0-9 . _ : -")), responses(
+    (status = 200, body = schema::Tenant, description = "Replaced"),
+    (status = 201, body = schema::Tenant, description = "Made"),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    Query::none(request.uri())?;
+    let body = body::document(request).await?;
+    let id: TenantId = tenant.parse().map_err(|fault| Problem::fault("/tenant", fault))?;
+    let config = TenantConfig::parse(json::utf8(&body)?)?;
+    let (tenant, made) = app.engine().put_tenant(id, &config).await?;
+    Ok(super::json(if made { StatusCode::CREATED } else { StatusCode::OK }, &shown(&tenant)))
+}
+
+/// Read a tenant.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants", params(("tenant" = String, Path)), responses(
+    (status = 200, body = schema::Tenant),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::Admin)?;
+    Query::none(&uri)?;
+    Ok(super::json(StatusCode::OK, &shown(&tenant)))
+}
+
+/// Remove a tenant with its endpoints and tokens. What is still owed is cancelled.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants", params(("tenant" = String, Path)), responses(
+    (status = 204),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::Admin)?;
+    Query::none(&uri)?;
+    app.engine().delete_tenant(tenant.no).await?;
+    Ok(nothing())
+}
+
+/// List the tenants by id.
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(schema::Paging), responses(
+    (status = 200, body = Page<schema::Tenant>),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    let mut query = Query::of(&uri)?;
+    let page = query.page(List::Tenants, "");
+    query.finish()?;
+    let tenants = app.engine().tenants_after(page.after_text(), page.limit + 1);
+    let next = view::next(&tenants, page.limit, |last| {
+        cursor::write(List::Tenants, "", last.id.as_str().as_bytes())
+    });
+    let data = tenants.iter().take(page.limit).map(|tenant| shown(tenant)).collect();
+    Ok(super::json(StatusCode::OK, &Page { data, next_cursor: next }))
+}
+
+fn shown(tenant: &Tenant) -> Map<String, Value> {
+    let mut shown = view::stored(&tenant.doc);
+    shown.insert("id".into(), tenant.id.as_str().into());
+    shown.insert("created_at".into(), tenant.created_at.rfc3339().into());
+    shown.insert("updated_at".into(), tenant.updated_at.rfc3339().into());
+    shown
+}

@@ -1,0 +1,81 @@
+//! Tokens: who may call, and for what.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{Request, StatusCode, Uri};
+use postrider_core::json::utf8;
+use postrider_core::token::{Scope, TokenConfig};
+use postrider_engine::Token;
+use serde_json::{Map, Value};
+
+use super::path::Path;
+use super::{Page, json, nothing, secret_json};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::cursor::{self, List};
+use crate::problem::{Problem, ProblemDocument};
+use crate::query::Query;
+use crate::{body, schema, view};
+
+/// Make a token. Its text is shown this once.
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = schema::TokenSpec, responses(
+    (status = 201, body = schema::CreatedToken),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    Query::none(request.uri())?;
+    let body = body::document(request).await?;
+    let (token, text) = app.engine().create_token(TokenConfig::parse(utf8(&body)?)?).await?;
+    let mut created = shown(&token);
+    created.insert("token".into(), text.reveal().into());
+    Ok(secret_json(StatusCode::CREATED, &created))
+}
+
+/// List the tokens, without their texts.
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", params(schema::Paging), responses(
+    (status = 200, body = Page<schema::Token>),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    let mut query = Query::of(&uri)?;
+    let page = query.page(List::Tokens, "");
+    query.finish()?;
+    let tokens = app.engine().tokens_after(page.after_text(), page.limit + 1);
+    let next_cursor =
+        view::next(&tokens, page.limit, |last| cursor::write(List::Tokens, "", last.id.as_bytes()));
+    let data: Vec<_> = tokens.iter().take(page.limit).map(|token| shown(token)).collect();
+    Ok(json(StatusCode::OK, &Page { data, next_cursor }))
+}
+
+/// Revoke a token, at once.
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses(
+    (status = 204),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    Query::none(&uri)?;
+    app.engine().delete_token(&id).await?;
+    Ok(nothing())
+}
+
+fn shown(token: &Token) -> Map<String, Value> {
+    let mut shown = token.config.public_view();
+    shown.insert("id".into(), (&*token.id).into());
+    shown.insert("created_at".into(), token.created_at.rfc3339().into());
+    shown
+}

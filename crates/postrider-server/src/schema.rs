@@ -1,0 +1,328 @@
+//! The documents of the API that are parsed or written by hand, described for the OpenAPI document.
+//!
+//! They are never built; the tests hold them against what is really read and written.
+
+#![allow(dead_code, reason = "descriptions are never built")]
+
+use std::collections::BTreeMap;
+
+use utoipa::{IntoParams, ToSchema};
+
+/// What a tenant is set to.
+#[derive(ToSchema)]
+pub(crate) struct TenantSpec {
+    /// A name for people.
+    pub name: Option<String>,
+    /// How its webhooks look; `standard` unless given.
+    pub profile: Option<String>,
+    /// Notes of the operator.
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// A tenant.
+#[derive(ToSchema)]
+pub(crate) struct Tenant {
+    /// Its id.
+    pub id: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// How its webhooks look.
+    pub profile: String,
+    /// Notes of the operator.
+    pub metadata: BTreeMap<String, String>,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// When it was last changed, RFC 3339.
+    pub updated_at: String,
+}
+
+/// What a token may do, where, and until when.
+#[derive(ToSchema)]
+pub(crate) struct TokenSpec {
+    /// The tenant that it is bound to, exact or a prefix that ends at a colon (`acme:*`); none for an operator's.
+    pub tenant: Option<String>,
+    /// `admin`, `events-write`, `events-read`, `decisions-write`, `decisions-manage`, `webhooks-read`, `webhooks-write`,
+    /// `webhook-events-read`.
+    pub scopes: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: Option<String>,
+}
+
+/// A token without its text.
+#[derive(ToSchema)]
+pub(crate) struct Token {
+    /// Its id, `tok_…`.
+    pub id: String,
+    /// The tenant that it is bound to; absent for an operator's.
+    pub tenant: Option<String>,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: Option<String>,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+}
+
+/// A token just made.
+#[derive(ToSchema)]
+pub(crate) struct CreatedToken {
+    /// Its id, `tok_…`.
+    pub id: String,
+    /// Its text, shown this once.
+    pub token: String,
+    /// The tenant that it is bound to; absent for an operator's.
+    pub tenant: Option<String>,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: Option<String>,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+}
+
+/// How an endpoint is set.
+#[derive(ToSchema)]
+pub(crate) struct EndpointSpec {
+    /// Where deliveries go; `https`.
+    pub url: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Exact types, prefixes ending in `.*`, or `*`; everything unless given.
+    pub event_types: Option<Vec<String>>,
+    /// `false` pauses it: events are held and delivered on resume.
+    pub enabled: Option<bool>,
+    /// How requests authenticate.
+    pub auth: Option<Auth>,
+    /// Further headers of each request.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// The signing secret, `whsec_…`; the server makes one unless given.
+    pub secret: Option<String>,
+    /// How its webhooks look; `standard` unless given.
+    pub profile: Option<String>,
+    /// `none` or `key`: one at a time for each ordering key, in order of acceptance.
+    pub ordering: Option<String>,
+    /// How long a failing delivery holds back its key, in seconds.
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub hold_max_s: Option<u32>,
+    /// How long an attempt may take, in milliseconds.
+    #[schema(minimum = 100, maximum = 60_000)]
+    pub timeout_ms: Option<u32>,
+    /// Attempts that begin within any second, at most.
+    pub rate_limit: Option<RateLimit>,
+    /// Attempts at once, at most.
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub max_in_flight: Option<u32>,
+    /// Its own retry schedule.
+    pub retry: Option<Retry>,
+    /// Notes of its owner.
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// Changes to an endpoint, as a JSON merge patch: the fields of an endpoint, each optional; null goes back to the default.
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+pub(crate) struct EndpointPatch(serde_json::Value);
+
+/// How requests to an endpoint authenticate.
+#[derive(ToSchema)]
+pub(crate) struct Auth {
+    /// `none`, `basic`, `bearer`, `api_key`.
+    pub r#type: String,
+    /// With `basic`.
+    pub username: Option<String>,
+    /// With `basic`; never read back.
+    pub password: Option<String>,
+    /// With `bearer`; never read back.
+    pub token: Option<String>,
+    /// With `api_key`: the header's name.
+    pub header: Option<String>,
+    /// With `api_key`; never read back.
+    pub value: Option<String>,
+}
+
+/// A pace.
+#[derive(ToSchema)]
+pub(crate) struct RateLimit {
+    /// Attempts that begin within any second, at most.
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub per_second: u32,
+}
+
+/// A retry schedule.
+#[derive(ToSchema)]
+pub(crate) struct Retry {
+    /// Waits before the second and each further attempt, in seconds.
+    pub schedule_s: Vec<u32>,
+}
+
+/// An endpoint as read back. Secrets never come back, only whether they are set.
+#[derive(ToSchema)]
+pub(crate) struct Endpoint {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// Where deliveries go, normalised.
+    pub url: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What it subscribes to.
+    pub event_types: Vec<String>,
+    /// `false` while paused.
+    pub enabled: bool,
+    /// How requests authenticate, without credentials.
+    #[schema(value_type = Object)]
+    pub auth: serde_json::Value,
+    /// Further headers of each request.
+    pub headers: BTreeMap<String, String>,
+    /// Whether it has a signing secret.
+    pub secret_set: bool,
+    /// How its webhooks look.
+    pub profile: String,
+    /// `none` or `key`.
+    pub ordering: String,
+    /// How long a failing delivery holds back its key, in seconds.
+    pub hold_max_s: u32,
+    /// How long an attempt may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// Attempts that begin within any second, at most.
+    pub rate_limit: Option<RateLimit>,
+    /// Attempts at once, at most.
+    pub max_in_flight: u32,
+    /// Its own retry schedule.
+    pub retry: Option<Retry>,
+    /// Notes of its owner.
+    pub metadata: BTreeMap<String, String>,
+    /// `active`, `paused`, `tripped` or `disabled`.
+    pub state: String,
+    /// While tripped: when it is looked at again, RFC 3339.
+    pub retry_at: Option<String>,
+    /// While disabled: why.
+    pub reason: Option<String>,
+    /// Whether it has proven to be the tenant's.
+    pub verified: bool,
+    /// The sequence number of the last delivery that it was given.
+    pub sequence: u64,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// When it was last changed, RFC 3339.
+    pub updated_at: String,
+}
+
+/// A signing secret in clear.
+#[derive(ToSchema)]
+pub(crate) struct Secret {
+    /// `whsec_…`
+    pub secret: String,
+}
+
+/// What to send as a test.
+#[derive(ToSchema)]
+pub(crate) struct TestSpec {
+    /// The event type.
+    pub r#type: String,
+}
+
+/// An event to be published.
+#[derive(ToSchema)]
+pub(crate) struct NewEvent {
+    /// Whose.
+    pub tenant: String,
+    /// Its type: segments of `A-Za-z0-9_-` parted by single dots.
+    pub r#type: String,
+    /// What happened: any JSON, delivered byte for byte as it came.
+    pub data: serde_json::Value,
+    /// The publisher's own id, 1 to 128 of `A-Za-z0-9_:-`; publishing it again is answered with the first receipt.
+    pub id: Option<String>,
+    /// The ordering key.
+    pub key: Option<String>,
+    /// Texts to filter by.
+    pub attributes: Option<BTreeMap<String, String>>,
+    /// When it happened, RFC 3339; now unless given.
+    pub occurred_at: Option<String>,
+}
+
+/// One event, or at most 1,000.
+#[derive(ToSchema)]
+pub(crate) enum EventOrBatch {
+    /// One event.
+    #[schema(title = "One")]
+    One(NewEvent),
+    /// A batch.
+    #[schema(title = "Batch")]
+    Batch(Vec<NewEvent>),
+}
+
+/// A receipt: the event is durable.
+#[derive(ToSchema)]
+pub(crate) struct Receipt {
+    /// The event's id: the publisher's own, or `evt_…`.
+    pub id: String,
+    /// How many deliveries it owes.
+    pub deliveries: u32,
+}
+
+/// What became of one event of a batch: a receipt, or an error in its place.
+#[derive(ToSchema)]
+pub(crate) struct BatchItem {
+    /// The event's id, where it was accepted.
+    pub id: Option<String>,
+    /// How many deliveries it owes, where it was accepted.
+    pub deliveries: Option<u32>,
+    /// Why it was not accepted. Nothing of it was stored.
+    #[schema(value_type = Option<crate::problem::ProblemDocument>)]
+    pub error: Option<()>,
+}
+
+/// The answer to a batch.
+#[derive(ToSchema)]
+pub(crate) struct BatchAnswer {
+    /// Item by item, in order.
+    pub data: Vec<BatchItem>,
+}
+
+/// A receipt for one event, or the answer to a batch.
+#[derive(ToSchema)]
+pub(crate) enum PublishAnswer {
+    /// One event.
+    #[schema(title = "One")]
+    One(Receipt),
+    /// A batch.
+    #[schema(title = "Batch")]
+    Batch(BatchAnswer),
+}
+
+/// Which page of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    /// Entries at most; 50 unless given.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Which deliveries; all conditions hold at once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeliveryQuery {
+    /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
+    status: Option<String>,
+    /// The event type.
+    r#type: Option<String>,
+    /// The endpoint's id.
+    endpoint: Option<String>,
+    /// The ordering key.
+    key: Option<String>,
+    /// The event's id, the publisher's own or `evt_…`.
+    event: Option<String>,
+    /// Accepted at this time or later, RFC 3339.
+    since: Option<String>,
+    /// Accepted before this time, RFC 3339.
+    until: Option<String>,
+}

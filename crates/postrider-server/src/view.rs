@@ -1,0 +1,29 @@
+//! What several resources need to show themselves.
+
+use serde_json::{Map, Value};
+
+/// A stored document as the object it is.
+pub(crate) fn stored(doc: &[u8]) -> Map<String, Value> {
+    serde_json::from_slice(doc).unwrap_or_default()
+}
+
+/// The cursor of the page after this one. `entries` were read one beyond `limit`, to see whether there is one.
+pub(crate) fn next<T>(entries: &[T], limit: usize, write: impl FnOnce(&T) -> String) -> Option<String> {
+    if entries.len() <= limit {
+        return None;
+    }
+    entries.get(limit.checked_sub(1)?).map(write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_a_next_one_only_where_more_was_found() {
+        let write = |n: &i32| n.to_string();
+        assert_eq!(next(&[1, 2, 3], 2, write), Some("2".into()));
+        assert_eq!(next(&[1, 2], 2, write), None);
+        assert_eq!(next(&[], 2, write), None);
+    }
+}

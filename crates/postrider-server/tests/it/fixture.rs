@@ -1,0 +1,168 @@
+//! A server on a port of its own, with its engine, and what is needed to call it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
+use postrider_engine::{Engine, EngineConfig, WriterConfig};
+use postrider_server::ServerConfig;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::store::Memory;
+
+/// The operator's token.
+pub(crate) const ADMIN: &str = "operator-token-of-thirty-two-characters";
+/// Bytes of one event, and of a batch, at most.
+pub(crate) const MAX_EVENT: usize = 64 * 1024;
+pub(crate) const MAX_BATCH: usize = 256 * 1024;
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// An answer, read whole.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON; null if it is none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// A header; empty if it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The pointers of a problem's errors.
+    pub(crate) fn pointers(&self) -> Vec<String> {
+        let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(ServerConfig::default()).await
+    }
+
+    pub(crate) async fn start_with(config: ServerConfig) -> Self {
+        let policy = UrlPolicy { allow_loopback: true, ..UrlPolicy::default() };
+        let store = Memory::default();
+        let resolver = Arc::new(HickoryResolver::from_system().unwrap());
+        let dispatch = DispatchConfig { policy: policy.clone(), ..DispatchConfig::default() };
+        let dispatcher = Dispatcher::new(dispatch, resolver, Arc::new(TcpDial)).unwrap();
+        let engine_config = EngineConfig {
+            url_policy: policy,
+            default_schedule: [Duration::from_millis(50)].into(),
+            disable_after: Duration::from_secs(432_000),
+            max_event_bytes: MAX_EVENT,
+            max_batch_bytes: MAX_BATCH,
+            node: Default::default(),
+            writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
+        };
+        let engine =
+            Engine::start(engine_config, Arc::new(store.clone()), Box::new(store), dispatcher).await.unwrap();
+        engine.ensure_operator().await.unwrap();
+        engine.ensure_admin_token(Some(ADMIN), std::path::Path::new("/nonexistent")).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        // Dropped with the server, which then goes on until the test's runtime ends.
+        let shutdown = async move {
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let serving = tokio::spawn(postrider_server::serve(listener, engine, None, config, shutdown));
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { address, client, stop, serving }
+    }
+
+    /// Tells the server to shut down, and waits for its end.
+    pub(crate) async fn shut_down(self) {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap().unwrap();
+    }
+
+    /// Calls the API with a token (empty: none), and a body of JSON (empty: none).
+    pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.call_with(token, method, path, body, &[]).await
+    }
+
+    /// The same with headers, which come in place of ours.
+    pub(crate) async fn call_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let body: Bytes = body.into();
+        let mut request = Request::new(Full::new(body.clone()));
+        *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
+        *request.uri_mut() = format!("http://{}{path}", self.address).parse().unwrap();
+        if !token.is_empty() {
+            request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        }
+        if !body.is_empty() {
+            request.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+        }
+        for (name, value) in headers {
+            request.headers_mut().insert(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+        }
+        let (parts, body) = self.client.request(request).await.unwrap().into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, bytes }
+    }
+
+    /// Calls as the operator, and expects a status.
+    pub(crate) async fn operator(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+        status: u16,
+    ) -> Value {
+        let answer = self.call(ADMIN, method, path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", String::from_utf8_lossy(&answer.bytes));
+        answer.json()
+    }
+
+    /// A token with these scopes, bound to a tenant.
+    pub(crate) async fn token(&self, tenant: &str, scopes: &[&str]) -> String {
+        let body = serde_json::json!({"tenant": tenant, "scopes": scopes}).to_string();
+        let made = self.operator("POST", "/v1/tokens", body, 201).await;
+        made["token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Asks until the answer fits, for at most ten seconds.
+pub(crate) async fn eventually<F: Future<Output = Option<T>>, T>(mut ask: impl FnMut() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it never came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,7 @@
+//! The native API as a caller meets it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod api;
+mod connection;
+mod fixture;
+mod store;
