@@ -10,6 +10,11 @@ pub(crate) const MASK: &str = "********";
 pub(crate) struct Secret(String);
 
 impl Secret {
+    /// A secret of our own making.
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0

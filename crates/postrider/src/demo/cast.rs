@@ -64,10 +64,38 @@ pub(super) struct Part {
 /// The endpoints.
 pub(super) const CAST: [Part; 6] = [
     Part { tenant: 0, name: "till", takes: "*", manner: Manner::Steady, basic: false, ordered: false },
-    Part { tenant: 0, name: "ledger", takes: "card.*", manner: Manner::Flaky(6), basic: false, ordered: true },
-    Part { tenant: 1, name: "points", takes: "card.transaction", manner: Manner::Flaky(5), basic: true, ordered: false },
-    Part { tenant: 1, name: "offers", takes: "card.claimed_offer", manner: Manner::Busy(8), basic: false, ordered: false },
-    Part { tenant: 2, name: "map", takes: "cardholder.location", manner: Manner::Steady, basic: false, ordered: false },
+    Part {
+        tenant: 0,
+        name: "ledger",
+        takes: "card.*",
+        manner: Manner::Flaky(6),
+        basic: false,
+        ordered: true,
+    },
+    Part {
+        tenant: 1,
+        name: "points",
+        takes: "card.transaction",
+        manner: Manner::Flaky(5),
+        basic: true,
+        ordered: false,
+    },
+    Part {
+        tenant: 1,
+        name: "offers",
+        takes: "card.claimed_offer",
+        manner: Manner::Busy(8),
+        basic: false,
+        ordered: false,
+    },
+    Part {
+        tenant: 2,
+        name: "map",
+        takes: "cardholder.location",
+        manner: Manner::Steady,
+        basic: false,
+        ordered: false,
+    },
     Part { tenant: 2, name: "archive", takes: "*", manner: Manner::Down, basic: false, ordered: false },
 ];
 

@@ -200,8 +200,7 @@ mod tests {
     fn arrive(record: &mut Record, number: u64, sequence: u64) -> Verdict {
         let event = Happening::new(number);
         let body = format!("{{\"data\":{}}}", event.data);
-        let arrival =
-            Arrival { id: &event.id, sequence, signed: true, known: true, body: body.as_bytes() };
+        let arrival = Arrival { id: &event.id, sequence, signed: true, known: true, body: body.as_bytes() };
         record.arrive(ORDERED, &arrival, false)
     }
 

@@ -77,7 +77,8 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some((part, key)) = CAST.get(endpoint).zip(receiver.keys.get(endpoint).and_then(OnceLock::get)) else {
+    let Some((part, key)) = CAST.get(endpoint).zip(receiver.keys.get(endpoint).and_then(OnceLock::get))
+    else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -159,7 +159,9 @@ mod tests {
     fn a_varied_event_differs_in_its_values_alone() {
         let shape = |text: &str| {
             // Names with what follows, without the values that vary.
-            text.lines().map(|line| line.split(": ").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+            text.lines()
+                .map(|line| line.split(": ").next().unwrap_or_default().to_owned())
+                .collect::<Vec<_>>()
         };
         for number in 3..500 {
             let event = Happening::new(number);
