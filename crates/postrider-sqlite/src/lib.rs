@@ -1,1 +1,89 @@
+//! Postrider's embedded store: one SQLite file that is appended to, and nothing else on the hot path.
+//!
+//! A commit leaves rows in the **journal** (events, what they owe, their bytes) and in the **log** (how deliveries went).
+//! Everything else is an index that may lag behind the journal and is brought up in the background, or again at a start:
+//! the *overlay* (what is owed and not written down yet), *chunks* (the order of deliveries per endpoint and tenant) and
+//! *runs* (keys that lead to events).
 #![forbid(unsafe_code)]
+
+mod checkpoint;
+mod chunks;
+mod codec;
+mod edits;
+mod error;
+mod filter;
+mod journal;
+mod keys;
+mod load;
+mod log;
+mod maintain;
+mod memory;
+mod merge;
+mod open;
+mod overlay;
+mod pending;
+mod pool;
+mod read;
+mod recover;
+mod retention;
+mod rows;
+mod runs;
+mod schema;
+mod settle;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use postrider_store::StoreError;
+
+pub use read::SqliteStore;
+pub use write::SqliteWriter;
+
+/// How the database is opened.
+#[derive(Debug, Clone)]
+pub struct SqliteConfig {
+    /// Connections for reading, at most.
+    pub readers: usize,
+    /// A read that takes longer is cut off, so that the write-ahead log can begin again.
+    pub read_limit: Duration,
+    /// Length of the write-ahead log from which a checkpoint is made.
+    pub checkpoint_bytes: u64,
+    /// Length to which the write-ahead log's file is cut when it begins again.
+    pub wal_bytes: u64,
+    /// The writer's page cache.
+    pub cache_kib: u32,
+    /// Pages that the database may have; no bound but the disk if `None`.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for SqliteConfig {
+    fn default() -> Self {
+        Self {
+            readers: 4,
+            read_limit: pool::READ_LIMIT,
+            checkpoint_bytes: 24 << 20,
+            wal_bytes: 64 << 20,
+            cache_kib: 16 << 10,
+            max_pages: None,
+        }
+    }
+}
+
+/// Opens a database, or makes it.
+///
+/// # Errors
+/// [`StoreError::InUse`] when another process has it open; [`StoreError::Unusable`] when the file is damaged, of another
+/// program, of a newer version, read-only, or on a network file system: it is not touched then.
+pub fn open(path: &Path, config: SqliteConfig) -> Result<(Arc<SqliteStore>, SqliteWriter), StoreError> {
+    let frames = Arc::default();
+    let (lock, conn) = open::database(path, &config, &frames)?;
+    let (memory, next_run) = load::memory(&conn).map_err(StoreError::from)?;
+    let pool = pool::Pool::new(config.readers);
+    let shared =
+        Arc::new(memory::Shared { path: path.to_owned(), config, memory: RwLock::new(memory), pool, frames });
+    let writer = SqliteWriter::new(Arc::clone(&shared), conn, lock, next_run);
+    Ok((Arc::new(SqliteStore { shared }), writer))
+}

@@ -1,0 +1,442 @@
+//! The delivery log: where each filter finds its candidates, and how a row of it is put together.
+
+use std::collections::VecDeque;
+
+use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::record::{AttemptRecord, DeliveryRef, Place, Progress, Reason, Start, Status, Trigger};
+use postrider_core::time::Timestamp;
+use postrider_store::{LogEntry, LogPage, LogQuery, LogRow};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::chunks::{self, Owner};
+use crate::error::Res;
+use crate::journal::{self, Journal};
+use crate::keys::Candidates;
+use crate::memory::{Memory, Shared};
+use crate::overlay::Open;
+use crate::pending;
+use crate::pool::View;
+use crate::rows::{self, int};
+use crate::runs::Family;
+
+/// Rows looked at for a page, at most.
+const LOOKED_AT: usize = 5_000;
+/// Attempts told of a delivery: the last ones.
+const ATTEMPTS: usize = 1_000;
+/// How far an event's time may lie before that of its commit.
+const SLACK: std::time::Duration = std::time::Duration::from_secs(60);
+/// Endpoints of a tenant whose pending work is merged by one statement each.
+const MERGED_ENDPOINTS: usize = 256;
+/// Candidates fetched at a time.
+const BATCH: i64 = 256;
+
+/// Where candidates come from.
+enum Source {
+    /// All known already: the deliveries of events that a key leads to, newest first.
+    Events(VecDeque<Position>),
+    /// Pending work of these endpoints.
+    Pending(Vec<EndpointNo>),
+    /// The index of what did not succeed.
+    Status,
+    /// The order of an owner.
+    Chunks(Owner),
+    /// The journal itself.
+    Journal,
+}
+
+/// What memory adds.
+struct Remembered {
+    tail: Vec<Position>,
+    open: Vec<Open>,
+    keys: Option<Candidates>,
+    committed: Position,
+}
+
+fn remember(memory: &Memory, query: &LogQuery, before: Position) -> Remembered {
+    let owner = query.endpoint.map(Owner::from).or(query.tenant.map(Owner::from));
+    let wanted = |o: &Open| {
+        query.endpoint.is_none_or(|e| e == o.delivery.endpoint)
+            && query.tenant.is_none_or(|t| t == o.delivery.tenant)
+    };
+    let pending = query.status == Some(Status::Pending);
+    let open = memory.overlay.newest_below(before).filter(wanted);
+    Remembered {
+        tail: owner.map(|o| memory.tails.newest_below(o, before)).unwrap_or_default(),
+        open: if pending { open.take(LOOKED_AT).collect() } else { Vec::new() },
+        keys: query.key.map(|k| Candidates::of(memory, Family::Index, k, before)),
+        committed: memory.committed,
+    }
+}
+
+/// A page of the log.
+pub(crate) fn page(shared: &Shared, query: &LogQuery) -> Res<LogPage> {
+    let start = query.before.unwrap_or(Position::MAX);
+    let (view, known) = shared.view(|memory| remember(memory, query, start))?;
+    let conn = view.conn();
+    let mut before = start;
+    if let Some(until) = query.until {
+        before = before.min(journal::first_at(conn, known.committed, until + SLACK)?);
+    }
+    let from = match query.since {
+        Some(since) => journal::first_at(conn, known.committed, since)?,
+        None => Position::ZERO,
+    };
+    let mut search =
+        Search { view: &view, journal: Journal::new(conn), query, known, source: Source::Journal };
+    search.source = search.choose(before)?;
+    search.run(before, from)
+}
+
+struct Search<'v, 'q> {
+    view: &'v View<'v>,
+    journal: Journal<'v>,
+    query: &'q LogQuery,
+    known: Remembered,
+    source: Source,
+}
+
+impl Search<'_, '_> {
+    fn choose(&mut self, before: Position) -> Res<Source> {
+        let q = self.query;
+        if let Some(event) = q.event {
+            return Ok(Source::Events(self.deliveries_of(&[event])?));
+        }
+        if let (Some(key), Some(candidates)) = (q.key, self.known.keys.take()) {
+            // An event may begin below the cursor and have deliveries above it; one more is looked at for it.
+            let events = candidates.positions(self.view.conn(), key, before, LOOKED_AT)?;
+            return Ok(Source::Events(self.deliveries_of(&events)?));
+        }
+        match (q.status, q.endpoint, q.tenant) {
+            (Some(Status::Failed | Status::Cancelled | Status::Skipped), _, _) => Ok(Source::Status),
+            (Some(Status::Pending), Some(endpoint), _) => Ok(Source::Pending(vec![endpoint])),
+            (Some(Status::Pending), None, Some(tenant)) => {
+                let endpoints = endpoints_of(self.view.conn(), tenant)?;
+                let few = endpoints.len() <= MERGED_ENDPOINTS;
+                Ok(if few { Source::Pending(endpoints) } else { Source::Chunks(tenant.into()) })
+            }
+            (_, Some(endpoint), _) => Ok(Source::Chunks(endpoint.into())),
+            (_, None, Some(tenant)) => Ok(Source::Chunks(tenant.into())),
+            (_, None, None) => Ok(Source::Journal),
+        }
+    }
+
+    /// The deliveries of events, newest first, at most what one page looks at, but at least those of one event.
+    fn deliveries_of(&mut self, events: &[Position]) -> Res<VecDeque<Position>> {
+        let mut all = VecDeque::new();
+        for event in events {
+            let Some(row) = self.journal.row(*event)? else { continue };
+            let Some(head) = row.event_at(*event).filter(|e| e.event.position == *event) else { continue };
+            all.extend((1..=head.deliveries.len() as u64).rev().map(|i| event.plus(i)));
+            if all.len() > LOOKED_AT {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The next candidates below a position, newest first; none at the end.
+    fn next(&mut self, before: Position) -> Res<Vec<Position>> {
+        let conn = self.view.conn();
+        let q = self.query;
+        match &mut self.source {
+            Source::Events(all) => {
+                let rest = std::mem::take(all);
+                Ok(rest.into_iter().filter(|p| *p < before).collect())
+            }
+            Source::Chunks(owner) => {
+                let tail: Vec<_> = self.known.tail.iter().copied().filter(|p| *p < before).collect();
+                if !tail.is_empty() {
+                    return Ok(tail);
+                }
+                chunk_below(conn, *owner, before)
+            }
+            Source::Pending(endpoints) => {
+                let mut found: Vec<Position> =
+                    self.known.open.iter().map(|o| o.delivery.position).filter(|p| *p < before).collect();
+                let mut statement = conn.prepare_cached(
+                    "SELECT position FROM pending INDEXED BY pending_by_position
+                     WHERE endpoint = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3",
+                )?;
+                for endpoint in endpoints {
+                    found.extend(positions(&mut statement, params![endpoint.0, int(before.0), BATCH])?);
+                }
+                found.sort_unstable_by(|a, b| b.cmp(a));
+                found.truncate(usize::try_from(BATCH).unwrap_or(usize::MAX));
+                Ok(found)
+            }
+            Source::Status => {
+                let status = q.status.unwrap_or(Status::Failed) as u8;
+                let (sql, owner) = match (q.endpoint, q.tenant) {
+                    (Some(e), _) => (
+                        "SELECT position FROM log INDEXED BY log_by_endpoint WHERE status > 1 AND endpoint = ?4 AND status = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3",
+                        Some(e.0),
+                    ),
+                    (None, Some(t)) => (
+                        "SELECT position FROM log INDEXED BY log_by_tenant WHERE status > 1 AND tenant = ?4 AND status = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3",
+                        Some(t.0),
+                    ),
+                    (None, None) => (
+                        "SELECT position FROM log INDEXED BY log_by_status WHERE status > 1 AND status = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3",
+                        None,
+                    ),
+                };
+                let mut statement = conn.prepare_cached(sql)?;
+                match owner {
+                    Some(owner) => positions(&mut statement, params![status, int(before.0), BATCH, owner]),
+                    None => positions(&mut statement, params![status, int(before.0), BATCH]),
+                }
+            }
+            Source::Journal => {
+                let mut below = before;
+                // A row without deliveries is passed over.
+                while let Some(row) = self.journal_row_below(below)? {
+                    self.view.check()?;
+                    let deliveries = row.events.iter().rev().flat_map(|e| {
+                        (1..=e.deliveries.len() as u64).rev().map(move |i| e.event.position.plus(i))
+                    });
+                    let found: Vec<_> = deliveries.filter(|p| *p < before).collect();
+                    if !found.is_empty() {
+                        return Ok(found);
+                    }
+                    below = row.first;
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn journal_row_below(&mut self, below: Position) -> Res<Option<std::rc::Rc<journal::Row>>> {
+        let first: Option<i64> = self
+            .view
+            .conn()
+            .prepare_cached(
+                "SELECT first FROM journal WHERE first < ?1 AND head IS NOT NULL ORDER BY first DESC LIMIT 1",
+            )?
+            .query_row(params![int(below.0)], |r| r.get(0))
+            .optional()?;
+        match first {
+            Some(first) => self.journal.row(Position(first.cast_unsigned())),
+            None => Ok(None),
+        }
+    }
+
+    fn run(mut self, mut before: Position, from: Position) -> Res<LogPage> {
+        let mut page = LogPage::default();
+        let mut looked = 0;
+        let limit = self.query.limit.max(1);
+        loop {
+            let candidates = self.next(before)?;
+            if candidates.is_empty() {
+                return Ok(page);
+            }
+            for position in candidates {
+                if position < from {
+                    return Ok(page);
+                }
+                if looked >= LOOKED_AT || page.rows.len() >= limit {
+                    page.next = Some(before);
+                    return Ok(page);
+                }
+                self.view.check()?;
+                looked += 1;
+                before = position;
+                if let Some(row) = self.row(position)?
+                    && self.matches(&row)
+                {
+                    page.rows.push(row);
+                }
+            }
+        }
+    }
+
+    fn matches(&self, row: &LogRow) -> bool {
+        let q = self.query;
+        let d = &row.delivery;
+        q.tenant.is_none_or(|t| t == d.tenant)
+            && q.endpoint.is_none_or(|e| e == d.endpoint)
+            && q.event.is_none_or(|e| e == d.event)
+            && q.status.is_none_or(|s| s == row.status)
+            && q.event_type.as_deref().is_none_or(|t| t == &*row.event.event_type)
+            && q.since.is_none_or(|t| row.event.accepted_at >= t)
+            && q.until.is_none_or(|t| row.event.accepted_at < t)
+    }
+
+    fn row(&mut self, position: Position) -> Res<Option<LogRow>> {
+        let Some(row) = self.journal.row(position)? else { return Ok(None) };
+        let Some(head) = row.event_at(position) else { return Ok(None) };
+        if self.query.key.is_some() && self.query.key != head.key {
+            return Ok(None);
+        }
+        Ok(assemble(self.view.conn(), head, position)?.map(|a| a.row))
+    }
+}
+
+fn positions(statement: &mut rusqlite::Statement<'_>, params: impl rusqlite::Params) -> Res<Vec<Position>> {
+    let rows = statement.query_map(params, |r| r.get::<_, i64>(0))?;
+    Ok(rows.map(|p| p.map(|p| Position(p.cast_unsigned()))).collect::<Result<_, _>>()?)
+}
+
+fn chunk_below(conn: &Connection, owner: Owner, before: Position) -> Res<Vec<Position>> {
+    let data: Option<Vec<u8>> = conn
+        .prepare_cached(
+            "SELECT data FROM chunks WHERE owner = ?1 AND first < ?2 ORDER BY first DESC LIMIT 1",
+        )?
+        .query_row(params![owner.0, int(before.0)], |r| r.get(0))
+        .optional()?;
+    let Some(data) = data else { return Ok(Vec::new()) };
+    Ok(chunks::unpack(&data)?.into_iter().rev().filter(|p| *p < before).collect())
+}
+
+fn endpoints_of(conn: &Connection, tenant: TenantNo) -> Res<Vec<EndpointNo>> {
+    let mut statement = conn.prepare_cached("SELECT no FROM endpoints WHERE tenant = ?1 LIMIT ?2")?;
+    let rows =
+        statement.query_map(params![tenant.0, MERGED_ENDPOINTS as i64 + 1], |r| r.get(0).map(EndpointNo))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A row, and the attempt that it tells of itself.
+struct Assembled {
+    row: LogRow,
+    first_try: Option<AttemptRecord>,
+}
+
+/// Puts a delivery's row together from its event's head, the log, and where it is pending.
+fn assemble(conn: &Connection, head: &crate::codec::HeadEvent, position: Position) -> Res<Option<Assembled>> {
+    let Some(owed) = head.delivery(position) else { return Ok(None) };
+    let delivery = DeliveryRef {
+        position,
+        event: head.event.position,
+        tenant: head.event.tenant,
+        endpoint: owed.endpoint,
+        sequence: owed.sequence,
+    };
+    let logged = logged(conn, position)?;
+    let pending = match &logged {
+        Some(l) if l.status != Status::Pending => None,
+        _ => pending::row_of(conn, owed.endpoint, position)?,
+    };
+    let mut row = LogRow {
+        delivery,
+        event: std::sync::Arc::clone(&head.event),
+        status: Status::Pending,
+        reason: None,
+        progress: Progress::default(),
+        last_status_code: None,
+        next_attempt_at: None,
+        finished_at: None,
+        first_succeeded_at: None,
+        place: None,
+    };
+    let mut first_try = None;
+    match logged {
+        Some(l) => {
+            row.status = l.status;
+            row.reason = l.reason;
+            row.progress = l.progress;
+            row.last_status_code = l.status_code;
+            row.finished_at = l.finished_at;
+            row.first_succeeded_at = l.first_succeeded_at;
+            first_try = l.first_try;
+        }
+        // Nothing has happened to it yet: what its head says holds, unless it was moved.
+        None => {
+            row.place = match owed.start {
+                Start::Due => Some(Place::Due(position)),
+                Start::Held(lane) => Some(Place::Held(lane)),
+                Start::Skipped(_) => return Ok(None),
+            }
+        }
+    }
+    if let Some(p) = pending {
+        row.place = Some(p.place);
+        row.progress = p.progress;
+        row.next_attempt_at = match p.place {
+            Place::Retry(at) => Some(at),
+            Place::Due(_) | Place::Held(_) => None,
+        };
+    }
+    Ok(Some(Assembled { row, first_try }))
+}
+
+/// A row of the table.
+struct Logged {
+    status: Status,
+    reason: Option<Reason>,
+    progress: Progress,
+    status_code: Option<u16>,
+    finished_at: Option<Timestamp>,
+    first_succeeded_at: Option<Timestamp>,
+    first_try: Option<AttemptRecord>,
+}
+
+fn logged(conn: &Connection, position: Position) -> Res<Option<Logged>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT status, reason, run, attempts, step, flags, held_ms, cause, status_code, finished_at, first_succeeded_at,
+                lead_us, duration_us, address, endpoint_version, signed_lag FROM log WHERE position = ?1",
+    )?;
+    let row = statement.query_row(params![int(position.0)], |r| {
+        let flags: u8 = r.get(5)?;
+        let status = Status::from_u8(r.get(0)?).unwrap_or(Status::Failed);
+        let finished: Option<i64> = r.get(9)?;
+        let succeeded = r.get::<_, Option<i64>>(10)?.or(finished.filter(|_| status == Status::Succeeded));
+        let first_try = match (r.get::<_, Option<i64>>(11)?, succeeded.or(finished)) {
+            (Some(lead), Some(ended)) => {
+                let started = Timestamp::from_micros(ended.wrapping_sub(lead));
+                Some(AttemptRecord {
+                    number: 1,
+                    run: 0,
+                    trigger: Trigger::Schedule,
+                    started_at: started,
+                    duration: std::time::Duration::from_micros(
+                        r.get::<_, Option<i64>>(12)?.unwrap_or(0).unsigned_abs(),
+                    ),
+                    status_code: r.get(8)?,
+                    error: None,
+                    remote_address: r.get::<_, Option<Vec<u8>>>(13)?.and_then(|b| rows::address(&b)),
+                    endpoint_version: r.get::<_, Option<u32>>(14)?.unwrap_or(0),
+                    signed_at: started.as_secs().wrapping_sub(r.get::<_, Option<i64>>(15)?.unwrap_or(0)),
+                    response_headers: Vec::new(),
+                    response_body: bytes::Bytes::new(),
+                })
+            }
+            _ => None,
+        };
+        Ok(Logged {
+            status,
+            reason: r.get::<_, Option<u8>>(1)?.and_then(Reason::from_u8),
+            progress: Progress {
+                run: r.get(2)?,
+                attempts: r.get(3)?,
+                step: r.get(4)?,
+                blocking: flags & 1 != 0,
+                held_ms: r.get::<_, i64>(6)?.cast_unsigned(),
+                overtaken: flags & 2 != 0,
+                trigger: rows::trigger(r.get(7)?),
+            },
+            status_code: r.get(8)?,
+            finished_at: finished.map(Timestamp::from_micros),
+            first_succeeded_at: succeeded.map(Timestamp::from_micros),
+            first_try,
+        })
+    });
+    Ok(row.optional()?)
+}
+
+/// One delivery with its attempts.
+pub(crate) fn entry(shared: &Shared, position: Position) -> Res<Option<LogEntry>> {
+    let (view, ()) = shared.view(|_| ())?;
+    let mut journal = Journal::new(view.conn());
+    let Some(row) = journal.row(position)? else { return Ok(None) };
+    let Some(head) = row.event_at(position) else { return Ok(None) };
+    let Some(mut assembled) = assemble(view.conn(), head, position)? else { return Ok(None) };
+    assembled.row.event = journal.full(&row, head)?;
+    let mut attempts = rows::attempts(view.conn(), position, ATTEMPTS)?;
+    attempts.reverse();
+    if let Some(first) = assembled.first_try.filter(|f| attempts.first().is_none_or(|a| a.number > f.number))
+    {
+        attempts.insert(0, first);
+        let over = attempts.len().saturating_sub(ATTEMPTS);
+        attempts.drain(..over);
+    }
+    Ok(Some(LogEntry { row: assembled.row, attempts }))
+}

@@ -1,0 +1,179 @@
+//! Connections for reading: a few, each bounded in time, and views in which tables and memory belong to the same commit.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use postrider_store::StoreError;
+use rusqlite::Connection;
+
+use crate::error::Res;
+use crate::memory::{Generation, Memory, Shared};
+use crate::open;
+
+/// Operations of SQLite's machine between two looks at the clock.
+const OPERATIONS_A_LOOK: i32 = 2_000;
+
+/// Idle connections, and how many there are.
+#[derive(Debug, Default)]
+struct Inner {
+    idle: Vec<Reader>,
+    opened: usize,
+    /// Raised when all connections are to be closed; those in use follow when they come back.
+    epoch: u64,
+}
+
+/// The readers of a database.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    inner: Mutex<Inner>,
+    returned: Condvar,
+    most: usize,
+    started: Instant,
+}
+
+/// A connection that only reads, with the time at which it is cut off.
+#[derive(Debug)]
+struct Reader {
+    conn: Connection,
+    /// Milliseconds after the pool's start.
+    deadline: Arc<AtomicU64>,
+    epoch: u64,
+}
+
+impl Pool {
+    /// At most so many connections, none open yet.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { inner: Mutex::default(), returned: Condvar::new(), most: most.max(1), started: Instant::now() }
+    }
+
+    fn take(&self, path: &Path, until: Instant) -> Res<Reader> {
+        let mut inner = self.inner.lock();
+        loop {
+            if let Some(reader) = inner.idle.pop() {
+                return Ok(reader);
+            }
+            if inner.opened < self.most {
+                inner.opened += 1;
+                let epoch = inner.epoch;
+                drop(inner);
+                return self.open(path, epoch).inspect_err(|_| self.inner.lock().opened -= 1);
+            }
+            if self.returned.wait_until(&mut inner, until).timed_out() {
+                return Err(StoreError::Slow.into());
+            }
+        }
+    }
+
+    fn open(&self, path: &Path, epoch: u64) -> Res<Reader> {
+        let mut conn = open::reading_connection(path)?;
+        let deadline = Arc::new(AtomicU64::new(u64::MAX));
+        let (seen, started) = (Arc::clone(&deadline), self.started);
+        conn.progress_handler(
+            OPERATIONS_A_LOOK,
+            Some(move || started.elapsed().as_millis() >= u128::from(seen.load(Ordering::Relaxed))),
+        )?;
+        Ok(Reader { conn, deadline, epoch })
+    }
+
+    fn give_back(&self, reader: Reader) {
+        let mut inner = self.inner.lock();
+        if reader.epoch == inner.epoch && reader.conn.is_autocommit() {
+            inner.idle.push(reader);
+        } else {
+            inner.opened -= 1;
+            drop(reader);
+        }
+        drop(inner);
+        self.returned.notify_one();
+    }
+
+    /// Closes all connections: idle ones now, the others when they come back.
+    pub(crate) fn close_all(&self) {
+        let mut inner = self.inner.lock();
+        inner.epoch += 1;
+        inner.opened -= inner.idle.len();
+        inner.idle.clear();
+        drop(inner);
+        self.returned.notify_all();
+    }
+}
+
+/// A state of the database that does not change while it is read.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pool: &'a Pool,
+    reader: Option<Reader>,
+    until: Instant,
+}
+
+impl View<'_> {
+    /// The connection, inside a read transaction.
+    pub(crate) fn conn(&self) -> &Connection {
+        &self.reader.as_ref().expect("a view has its reader until it is dropped").conn
+    }
+
+    /// # Errors
+    /// [`StoreError::Slow`] when the time for this read is over.
+    pub(crate) fn check(&self) -> Res<()> {
+        if Instant::now() < self.until { Ok(()) } else { Err(StoreError::Slow.into()) }
+    }
+}
+
+impl Drop for View<'_> {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.deadline.store(u64::MAX, Ordering::Relaxed);
+            if let Err(error) = reader.conn.execute_batch("ROLLBACK") {
+                tracing::warn!(%error, "a read could not be ended");
+            }
+            self.pool.give_back(reader);
+        }
+    }
+}
+
+impl Shared {
+    /// Begins a read: a view of the tables, and what `take` copies from memory as of the same commit.
+    ///
+    /// Memory changes just after its commit becomes visible in the tables, under the write lock. So under the read lock a
+    /// snapshot is either of the commit that memory knows, or of the next one; in the second case it is taken again.
+    pub(crate) fn view<T>(&self, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
+        let until = Instant::now() + self.config.read_limit;
+        let reader = self.pool.take(&self.path, until)?;
+        let limit = u64::try_from((self.pool.started.elapsed() + self.config.read_limit).as_millis());
+        reader.deadline.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let view = View { pool: &self.pool, reader: Some(reader), until };
+        loop {
+            view.conn().prepare_cached("BEGIN")?.execute([])?;
+            let memory = self.memory.read();
+            if generation(view.conn())? == memory.generation {
+                let taken = take(&memory);
+                return Ok((view, taken));
+            }
+            drop(memory);
+            view.conn().prepare_cached("ROLLBACK")?.execute([])?;
+            if let Err(e) = view.check() {
+                view.conn().prepare_cached("BEGIN")?.execute([])?;
+                return Err(e);
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The state that a connection sees.
+pub(crate) fn generation(conn: &Connection) -> Res<Generation> {
+    let mut statement = conn
+        .prepare_cached("SELECT (SELECT max(first) FROM journal), (SELECT value FROM meta WHERE key = 1)")?;
+    Ok(statement.query_row([], |r| {
+        Ok(Generation {
+            row: r.get::<_, Option<i64>>(0)?.unwrap_or(0),
+            maintained: r.get::<_, Option<i64>>(1)?.unwrap_or(0),
+        })
+    })?)
+}
+
+/// The longest that a read may wait and work, unless configured otherwise.
+pub(crate) const READ_LIMIT: Duration = Duration::from_secs(5);

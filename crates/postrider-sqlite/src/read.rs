@@ -1,0 +1,164 @@
+//! The store's reads, each of one state of the database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::record::{KeyHash, LaneKey, Loaded, PendingRow, TestRecord};
+use postrider_core::time::Timestamp;
+use postrider_store::{
+    EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, Page, PageLimit, Recovery, Store, StoreError,
+    StoredEvent,
+};
+use rusqlite::{OptionalExtension, params};
+
+use crate::error::Res;
+use crate::journal::Journal;
+use crate::memory::Shared;
+use crate::rows::{self, int};
+use crate::{keys, log, pending, recover};
+
+/// Reads of an open database, from any thread.
+#[derive(Debug)]
+pub struct SqliteStore {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl SqliteStore {
+    fn read_event(&self, position: Position) -> Res<Option<StoredEvent>> {
+        let (view, ()) = self.shared.view(|_| ())?;
+        let mut journal = Journal::new(view.conn());
+        let Some(row) = journal.row(position)? else { return Ok(None) };
+        let Some(head) = row.event_at(position).filter(|e| e.event.position == position) else {
+            return Ok(None);
+        };
+        Ok(Some(StoredEvent {
+            event: journal.full(&row, head)?,
+            deliveries: head.deliveries.clone(),
+            idempotency: head.idempotency,
+        }))
+    }
+
+    fn read_test(&self, position: Position) -> Res<Option<TestRecord>> {
+        let (view, ()) = self.shared.view(|_| ())?;
+        let Some(attempt) = rows::attempts(view.conn(), position, 1)?.pop() else { return Ok(None) };
+        let mut statement = view
+            .conn()
+            .prepare_cached("SELECT tenant, endpoint, event_type, data, at FROM tests WHERE position = ?1")?;
+        let test = statement.query_row(params![int(position.0)], |r| {
+            Ok(TestRecord {
+                position,
+                tenant: TenantNo(r.get(0)?),
+                endpoint: EndpointNo(r.get(1)?),
+                event_type: r.get::<_, String>(2)?.into(),
+                data: Bytes::from(r.get::<_, Vec<u8>>(3)?),
+                at: Timestamp::from_micros(r.get(4)?),
+                attempt: attempt.clone(),
+            })
+        });
+        Ok(test.optional()?)
+    }
+
+    fn read_version(&self, endpoint: EndpointNo, version: u32) -> Res<Option<EndpointVersion>> {
+        let (view, ()) = self.shared.view(|_| ())?;
+        let doc: Option<Vec<u8>> = view
+            .conn()
+            .prepare_cached("SELECT doc FROM endpoint_versions WHERE endpoint = ?1 AND version = ?2")?
+            .query_row(params![endpoint.0, version], |r| r.get(0))
+            .optional()?;
+        Ok(doc.map(|doc| EndpointVersion { doc: doc.into() }))
+    }
+
+    /// The longest that one of these reads takes.
+    pub fn read_limit(&self) -> Duration {
+        self.shared.config.read_limit
+    }
+}
+
+impl Store for SqliteStore {
+    fn recover(&self) -> Result<Recovery, StoreError> {
+        Ok(recover::recovery(&self.shared)?)
+    }
+
+    fn committed(&self) -> Position {
+        self.shared.memory.read().committed
+    }
+
+    fn due(&self, endpoint: EndpointNo, after: Position, limit: PageLimit) -> Result<Page, StoreError> {
+        Ok(pending::due(&self.shared, endpoint, after, limit)?)
+    }
+
+    fn retries(
+        &self,
+        endpoint: EndpointNo,
+        after: (Timestamp, Position),
+        until: Timestamp,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        Ok(pending::retries(&self.shared, endpoint, after, until, limit)?)
+    }
+
+    fn next_retry(
+        &self,
+        endpoint: EndpointNo,
+        after: (Timestamp, Position),
+    ) -> Result<Option<Timestamp>, StoreError> {
+        Ok(pending::next_retry(&self.shared, endpoint, after)?)
+    }
+
+    fn held(
+        &self,
+        endpoint: EndpointNo,
+        lane: LaneKey,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        Ok(pending::held(&self.shared, endpoint, lane, after, limit)?)
+    }
+
+    fn pending(
+        &self,
+        endpoint: EndpointNo,
+        before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<PendingRow>, StoreError> {
+        Ok(pending::any(&self.shared, endpoint, before, limit)?)
+    }
+
+    fn pending_one(&self, delivery: Position) -> Result<Option<Loaded>, StoreError> {
+        Ok(pending::one(&self.shared, delivery)?)
+    }
+
+    fn count_pending(&self, endpoint: EndpointNo, at_most: u64) -> Result<u64, StoreError> {
+        Ok(pending::count(&self.shared, endpoint, at_most)?)
+    }
+
+    fn find_keys(&self, keys: &[KeyHash]) -> Result<Vec<Option<KeyHit>>, StoreError> {
+        Ok(keys::find(&self.shared, keys)?)
+    }
+
+    fn event(&self, position: Position) -> Result<Option<StoredEvent>, StoreError> {
+        Ok(self.read_event(position)?)
+    }
+
+    fn log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
+        Ok(log::page(&self.shared, query)?)
+    }
+
+    fn delivery(&self, position: Position) -> Result<Option<LogEntry>, StoreError> {
+        Ok(log::entry(&self.shared, position)?)
+    }
+
+    fn test(&self, position: Position) -> Result<Option<TestRecord>, StoreError> {
+        Ok(self.read_test(position)?)
+    }
+
+    fn endpoint_version(
+        &self,
+        endpoint: EndpointNo,
+        version: u32,
+    ) -> Result<Option<EndpointVersion>, StoreError> {
+        Ok(self.read_version(endpoint, version)?)
+    }
+}
