@@ -183,3 +183,121 @@ impl Directory {
         Some(prepared)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postrider_core::id::{Position, TenantNo};
+    use postrider_store::{Recovery, StoredEndpoint};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_763_000_000);
+
+    fn endpoint(no: u32, version: u32, body: &str) -> Arc<Endpoint> {
+        let config = EndpointConfig::parse_create(body.as_bytes(), [7; 24]).unwrap();
+        Arc::new(Endpoint {
+            no: EndpointNo(no),
+            tenant: TenantNo(1),
+            id: format!("ep_{no}").parse().unwrap(),
+            version,
+            doc: config.to_doc()[..].into(),
+            secrets: config.secrets()[..].into(),
+            created_at: NOW,
+            updated_at: NOW,
+        })
+    }
+
+    fn event() -> Event {
+        Event {
+            position: Position(1),
+            tenant: TenantNo(1),
+            accepted_at: NOW,
+            occurred_at: NOW,
+            event_type: "card.frozen".into(),
+            own_id: Some("own".into()),
+            key: None,
+            attributes: Bytes::new(),
+            data: Bytes::from_static(b"1"),
+        }
+    }
+
+    #[test]
+    fn a_request_carries_what_was_configured_and_a_signature_that_verifies() {
+        let body =
+            r#"{"url":"https://a.example/","headers":{"X-App":"1"},"auth":{"type":"bearer","token":"hush"}}"#;
+        let endpoint = endpoint(1, 1, body);
+        let prepared = PreparedEndpoint::new(&endpoint).unwrap();
+        let sent = Bytes::from_static(b"{}");
+        let headers = prepared.headers(&event(), &sent, Some(9), 2, NOW);
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("x-app", "1"),
+            ("authorization", "Bearer hush"),
+            ("webhook-id", "own"),
+            ("webhook-timestamp", "1763000000"),
+            ("webhook-sequence", "9"),
+            ("webhook-attempt", "2"),
+        ] {
+            assert_eq!(headers[name], value, "{name}");
+        }
+        let config = EndpointConfig::from_stored(&endpoint.doc, &endpoint.secrets).unwrap();
+        let signature = headers[WEBHOOK_SIGNATURE].to_str().unwrap();
+        let key = SigningKey::new(&config.secret);
+        key.verify("own", "1763000000", signature, &sent, NOW, Duration::from_secs(1)).unwrap();
+        assert!(!format!("{headers:?}").contains("hush") && !format!("{headers:?}").contains(signature));
+        assert!(!prepared.headers(&event(), &sent, None, 1, NOW).contains_key(WEBHOOK_SEQUENCE));
+    }
+
+    #[test]
+    fn an_edit_is_seen_by_the_next_attempt_and_a_removal_too() {
+        let directory = Directory::load(&Recovery::default()).unwrap();
+        directory.put_endpoint(endpoint(1, 1, r#"{"url":"https://a.example/"}"#));
+        assert_eq!(directory.prepared(EndpointNo(1)).unwrap().target.as_str(), "https://a.example/");
+        directory.put_endpoint(endpoint(1, 2, r#"{"url":"https://b.example/"}"#));
+        let prepared = directory.prepared(EndpointNo(1)).unwrap();
+        assert_eq!((prepared.version, prepared.target.as_str()), (2, "https://b.example/"));
+        directory.remove_endpoint(EndpointNo(1));
+        assert!(directory.prepared(EndpointNo(1)).is_none());
+    }
+
+    #[test]
+    fn no_more_endpoints_are_kept_ready_than_there_is_room_for() {
+        let directory = Directory::load(&Recovery::default()).unwrap();
+        let all = u32::try_from(MAX_PREPARED).unwrap() + 500;
+        for no in 0..all {
+            directory.put_endpoint(endpoint(no, 1, r#"{"url":"https://a.example/"}"#));
+            assert!(directory.prepared(EndpointNo(no)).is_some());
+        }
+        let kept: usize = directory.ready().parts.iter().map(|part| part.read().len()).sum();
+        assert!(kept <= MAX_PREPARED, "{kept}");
+        assert!((0..all).all(|no| directory.prepared(EndpointNo(no)).is_some()));
+    }
+
+    #[test]
+    fn what_a_start_finds_is_known_and_what_was_removed_keeps_its_name_alone() {
+        let config = EndpointConfig::parse_create(br#"{"url":"https://a.example/"}"#, [7; 24]).unwrap();
+        let stored = |no: u32, deleted| StoredEndpoint {
+            no: EndpointNo(no),
+            tenant: TenantNo(1),
+            id: format!("ep_{no}"),
+            version: 3,
+            doc: config.to_doc(),
+            secrets: config.secrets(),
+            created_at: NOW,
+            updated_at: NOW,
+            deleted,
+            health: Default::default(),
+            last_sequence: 0,
+            has_pending: deleted,
+            blocking: Vec::new(),
+            held: Vec::new(),
+        };
+        let recovery = Recovery { endpoints: vec![stored(1, false), stored(2, true)], ..Recovery::default() };
+        let directory = Directory::load(&recovery).unwrap();
+        assert!(directory.endpoint(TenantNo(1), "ep_1").is_some_and(|endpoint| endpoint.version == 3));
+        assert!(
+            directory.endpoint(TenantNo(1), "ep_2").is_none() && directory.prepared(EndpointNo(2)).is_none()
+        );
+        assert_eq!(directory.endpoint_id(EndpointNo(2)).unwrap().as_str(), "ep_2");
+        assert_eq!(directory.endpoints_after(TenantNo(1), None, 10).len(), 1);
+    }
+}

@@ -206,6 +206,25 @@ mod tests {
         assert_eq!(collect(request(Some(12)), 11).await.unwrap_err().kind(), Kind::TooLarge);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn abuse_a15_a_body_that_never_ends_is_given_up() {
+        let request = Request::new(Body::from_stream(Never));
+        assert_eq!(collect(request, 100).await.unwrap_err().kind(), Kind::Timeout);
+    }
+
+    /// A body that never comes.
+    struct Never;
+
+    impl futures_util::Stream for Never {
+        type Item = Result<Bytes, std::convert::Infallible>;
+        fn poll_next(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Self::Item>> {
+            std::task::Poll::Pending
+        }
+    }
+
     /// So many parts of four bytes.
     struct Parts(u32);
 

@@ -66,12 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_names_its_answers_and_every_path_is_under_a_tag() {
+    fn every_operation_has_an_id_of_its_own_a_tag_and_answers() {
         let document: serde_json::Value = serde_json::from_str(text()).unwrap();
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let mut ids = std::collections::BTreeSet::new();
         for (path, operations) in document["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
                 assert!(operation["tags"].is_array(), "{method} {path}");
+                assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{method} {path}");
                 assert!(!operation["responses"].as_object().unwrap().is_empty(), "{method} {path}");
             }
         }

@@ -146,7 +146,7 @@ pub(super) struct ErrorBody<'a> {
 }
 
 /// List a tenant's deliveries, newest first.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/deliveries", tag = "deliveries",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/deliveries", tag = "deliveries", operation_id = "listDeliveries",
     params(("tenant" = String, Path), schema::DeliveryQuery, schema::Paging), responses(
     (status = 200, body = Page<DeliveryBody>),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -168,7 +168,7 @@ pub(super) async fn list(
 }
 
 /// Read one delivery with its attempts.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/deliveries/{id}", tag = "deliveries",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/deliveries/{id}", tag = "deliveries", operation_id = "getDelivery",
     params(("tenant" = String, Path), ("id" = String, Path)), responses(
     (status = 200, body = DetailBody),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -188,7 +188,7 @@ pub(super) async fn get(
 }
 
 /// Try a delivery again: a new run, or the next attempt at once while it is pending.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/deliveries/{id}/retry", tag = "deliveries",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/deliveries/{id}/retry", tag = "deliveries", operation_id = "retryDelivery",
     params(("tenant" = String, Path), ("id" = String, Path)), responses(
     (status = 202),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -209,7 +209,7 @@ pub(super) async fn retry(
 }
 
 /// Withdraw a pending delivery.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/deliveries/{id}/cancel", tag = "deliveries",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/deliveries/{id}/cancel", tag = "deliveries", operation_id = "cancelDelivery",
     params(("tenant" = String, Path), ("id" = String, Path)), responses(
     (status = 204),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),

@@ -23,7 +23,7 @@ use crate::query::Query;
 use crate::{body, schema, view};
 
 /// Make an endpoint under an id of the server's making.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints", operation_id = "createEndpoint",
     params(("tenant" = String, Path)), request_body = schema::EndpointSpec, responses(
     (status = 201, body = schema::Endpoint),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -44,7 +44,7 @@ pub(super) async fn create(
 }
 
 /// List a tenant's endpoints by id.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints", operation_id = "listEndpoints",
     params(("tenant" = String, Path), schema::Paging), responses(
     (status = 200, body = Page<schema::Endpoint>),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -68,7 +68,7 @@ pub(super) async fn list(
 }
 
 /// Read an endpoint.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "getEndpoint",
     params(("tenant" = String, Path), ("id" = String, Path)), responses(
     (status = 200, body = schema::Endpoint),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -85,7 +85,7 @@ pub(super) async fn get(
 }
 
 /// Change an endpoint by a JSON merge patch (RFC 7396). Absent fields stay, secrets too; null goes back to the default.
-#[utoipa::path(patch, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints",
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "patchEndpoint",
     params(("tenant" = String, Path), ("id" = String, Path)),
     request_body(content((schema::EndpointPatch = "application/merge-patch+json"), (schema::EndpointPatch = "application/json"))),
     responses(
@@ -113,7 +113,7 @@ pub(super) async fn patch(
 }
 
 /// Remove an endpoint. What it is still owed is cancelled.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints",
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "deleteEndpoint",
     params(("tenant" = String, Path), ("id" = String, Path)), responses(
     (status = 204),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -132,7 +132,7 @@ pub(super) async fn delete(
 }
 
 /// Read the signing secret in clear.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/secret", tag = "endpoints",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/secret", tag = "endpoints", operation_id = "getEndpointSecret",
     params(("tenant" = String, Path), ("id" = String, Path)), responses(
     (status = 200, body = schema::Secret),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -150,7 +150,7 @@ pub(super) async fn secret(
 }
 
 /// Send an example of an event type now, and answer with the attempt.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/test", tag = "endpoints",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/test", tag = "endpoints", operation_id = "testEndpoint",
     params(("tenant" = String, Path), ("id" = String, Path)), request_body = schema::TestSpec, responses(
     (status = 200, body = AttemptBody),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
 use postrider_core::event::{self, NewEvent};
 use postrider_core::fault::ParseError;
 use postrider_core::publication::{Publication, Receipt, Refusal};
@@ -21,6 +21,7 @@ use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::query::Query;
 use crate::schema;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 256;
 /// Room for the answer of one item, in bytes.
@@ -30,7 +31,7 @@ const ANSWER_BYTES: usize = 64;
 ///
 /// 202 means that the event and all its deliveries are durable. An array and lines are answered item by item, in order,
 /// with errors in place; a single event with its own receipt.
-#[utoipa::path(post, path = "/v1/events", tag = "events",
+#[utoipa::path(post, path = "/v1/events", tag = "events", operation_id = "publishEvents",
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 256 visible ASCII characters; on a batch it stands for `key#index`. The same key with the \
                        same event leads to the first answer for 24 hours at least, with another event to 409.")),
@@ -188,7 +189,7 @@ fn fingerprint(event: &NewEvent) -> KeyHash {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut given = headers.get_all("idempotency-key").iter();
+    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = given.next() else { return Ok(None) };
     let fits =
         (1..=MAX_IDEMPOTENCY_KEY).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);

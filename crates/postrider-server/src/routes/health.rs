@@ -36,7 +36,7 @@ pub(super) struct Check {
 }
 
 /// Whether the process answers at all.
-#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses(
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "getLiveness", security(()), responses(
     (status = 200, body = Health),
 ))]
 pub(super) async fn healthz() -> Response {
@@ -44,7 +44,7 @@ pub(super) async fn healthz() -> Response {
 }
 
 /// Whether the store commits and due work is delivered in time.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()), responses(
     (status = 200, body = Health),
     (status = 503, body = Health, description = "Not ready: a check says why"),
 ))]
@@ -60,7 +60,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 }
 
 /// Counts and durations in the Prometheus text format.
-#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "getMetrics", responses(
     (status = 200, body = String, content_type = "text/plain"),
     (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
     (status = 403, body = ProblemDocument, content_type = "application/problem+json"),
@@ -71,6 +71,7 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller, uri: Uri) ->
     Query::none(&uri)?;
     let handle = app.metrics().ok_or_else(|| Problem::not_found("the list of metrics"))?;
     app.engine().record_metrics();
+    app.engine().record_metrics();
     let mut response = handle.render().into_response();
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, text);
@@ -78,7 +79,7 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller, uri: Uri) ->
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "health", security(()), responses(
+#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "getOpenApi", security(()), responses(
     (status = 200, body = serde_json::Value, description = "OpenAPI 3.1"),
 ))]
 pub(super) async fn openapi() -> Response {

@@ -21,7 +21,7 @@ use crate::query::Query;
 use crate::{body, schema, view};
 
 /// Make a tenant, or replace what it is set to.
-#[utoipa::path(put, path = "/v1/tenants/{tenant}", tag = "tenants", request_body = schema::TenantSpec,
+#[utoipa::path(put, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "putTenant", request_body = schema::TenantSpec,
     params(("tenant" = String, Path, description = "1 to 128 of A-Z a-z 0-9 . _ : -")), responses(
     (status = 200, body = schema::Tenant, description = "Replaced"),
     (status = 201, body = schema::Tenant, description = "Made"),
@@ -44,7 +44,7 @@ pub(super) async fn put(
 }
 
 /// Read a tenant.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants", params(("tenant" = String, Path)), responses(
+#[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "getTenant", params(("tenant" = String, Path)), responses(
     (status = 200, body = schema::Tenant),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
 ))]
@@ -60,7 +60,7 @@ pub(super) async fn get(
 }
 
 /// Remove a tenant with its endpoints and tokens. What is still owed is cancelled.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants", params(("tenant" = String, Path)), responses(
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "deleteTenant", params(("tenant" = String, Path)), responses(
     (status = 204),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -78,7 +78,7 @@ pub(super) async fn delete(
 }
 
 /// List the tenants by id.
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(schema::Paging), responses(
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", operation_id = "listTenants", params(schema::Paging), responses(
     (status = 200, body = Page<schema::Tenant>),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
 ))]

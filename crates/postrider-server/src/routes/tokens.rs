@@ -19,7 +19,7 @@ use crate::query::Query;
 use crate::{body, schema, view};
 
 /// Make a token. Its text is shown this once.
-#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = schema::TokenSpec, responses(
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", operation_id = "createToken", request_body = schema::TokenSpec, responses(
     (status = 201, body = schema::CreatedToken),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
@@ -39,7 +39,7 @@ pub(super) async fn create(
 }
 
 /// List the tokens, without their texts.
-#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", params(schema::Paging), responses(
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", operation_id = "listTokens", params(schema::Paging), responses(
     (status = 200, body = Page<schema::Token>),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
 ))]
@@ -56,7 +56,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Re
 }
 
 /// Revoke a token, at once.
-#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses(
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "deleteToken", params(("id" = String, Path)), responses(
     (status = 204),
     (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),

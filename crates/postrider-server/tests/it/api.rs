@@ -193,6 +193,28 @@ async fn tokens_are_shown_once_listed_and_revoked() {
     server.operator("DELETE", "/v1/tokens/tok_operator", "", 409).await;
 }
 
+/// Every operation of the OpenAPI document: method and path.
+async fn operations(server: &Server) -> Vec<(String, String)> {
+    let document = server.call("", "GET", "/openapi.json", "").await.json();
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, operations)| {
+            let methods = operations.as_object().unwrap().keys();
+            methods.map(|method| (method.to_ascii_uppercase(), path.clone())).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a20_every_operation_but_health_asks_for_a_token() {
+    let server = Server::start().await;
+    for (method, path) in operations(&server).await {
+        let open = ["/healthz", "/readyz", "/openapi.json"].contains(&path.as_str());
+        let answer = server.call("", &method, &path.replace("{tenant}", "a").replace("{id}", "b"), "").await;
+        assert_eq!(answer.status, if open { 200 } else { 401 }, "{method} {path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn abuse_a20_a21_a22_a23_nobody_gets_further_than_the_token_reaches() {
     let server = Server::start().await;
@@ -208,23 +230,19 @@ async fn abuse_a20_a21_a22_a23_nobody_gets_further_than_the_token_reaches() {
     let refused = server.call(&reader, "POST", "/v1/tenants/acme:x/endpoints", "{}").await;
     assert_eq!(refused.status, 403);
     assert!(refused.json()["detail"].as_str().unwrap().contains("webhooks-write"));
-    for (method, path) in [
-        ("GET", "endpoints"),
-        ("POST", "endpoints"),
-        ("GET", "endpoints/ep_1"),
-        ("PATCH", "endpoints/ep_1"),
-        ("DELETE", "endpoints/ep_1"),
-        ("GET", "endpoints/ep_1/secret"),
-        ("POST", "endpoints/ep_1/test"),
-        ("GET", "deliveries"),
-        ("GET", "deliveries/dlv_1"),
-        ("POST", "deliveries/dlv_1/retry"),
-        ("POST", "deliveries/dlv_1/cancel"),
-    ] {
+    for (method, path) in operations(&server).await {
+        if !path.contains("{tenant}") {
+            continue;
+        }
         for tenant in ["acme2:x", "nobody"] {
-            let answer = server.call(&reader, method, &format!("/v1/tenants/{tenant}/{path}"), "").await;
-            assert_eq!(answer.status, 404, "{method} {path} of {tenant}");
-            assert_eq!(answer.json()["detail"], "the tenant does not exist");
+            let path = path.replace("{tenant}", tenant).replace("{id}", "ep_1");
+            let answer = server.call(&reader, &method, &path, "").await;
+            // Making and replacing tenants is the operator's, whatever the path.
+            let expected = if method == "PUT" { 403 } else { 404 };
+            assert_eq!(answer.status, expected, "{method} {path}");
+            if expected == 404 {
+                assert_eq!(answer.json()["detail"], "the tenant does not exist");
+            }
         }
     }
     let writer = server.token("b", &["events-write"]).await;
@@ -385,4 +403,18 @@ async fn a_request_s_id_is_echoed_and_stands_in_problems() {
         ("abc-1", json!("abc-1"))
     );
     assert!(!server.call("", "GET", "/healthz", "").await.header("x-request-id").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_for_the_operator_alone() {
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().unwrap();
+    let server = Server::start_measured(postrider_server::ServerConfig::default(), Some(metrics)).await;
+    server.operator("PUT", "/v1/tenants/a", "{}", 201).await;
+    server.operator("POST", "/v1/events", r#"{"tenant":"a","type":"t","data":1}"#, 202).await;
+    assert_eq!(server.call("", "GET", "/metrics", "").await.status, 401);
+    let reader = server.token("a", &["webhooks-read"]).await;
+    assert_eq!(server.call(&reader, "GET", "/metrics", "").await.status, 403);
+    let answer = server.call(ADMIN, "GET", "/metrics", "").await;
+    let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+    assert!(answer.status == 200 && text.contains("postrider_events_accepted_total 1"), "{text}");
 }

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{Engine, EngineConfig, WriterConfig};
 use postrider_server::ServerConfig;
@@ -64,6 +65,10 @@ impl Server {
     }
 
     pub(crate) async fn start_with(config: ServerConfig) -> Self {
+        Self::start_measured(config, None).await
+    }
+
+    pub(crate) async fn start_measured(config: ServerConfig, metrics: Option<PrometheusHandle>) -> Self {
         let policy = UrlPolicy { allow_loopback: true, ..UrlPolicy::default() };
         let store = Memory::default();
         let resolver = Arc::new(HickoryResolver::from_system().unwrap());
@@ -91,7 +96,7 @@ impl Server {
                 std::future::pending::<()>().await;
             }
         };
-        let serving = tokio::spawn(postrider_server::serve(listener, engine, None, config, shutdown));
+        let serving = tokio::spawn(postrider_server::serve(listener, engine, metrics, config, shutdown));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { address, client, stop, serving }
     }
