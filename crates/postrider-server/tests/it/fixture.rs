@@ -15,11 +15,10 @@ use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, U
 use postrider_engine::{Engine, EngineConfig, WriterConfig};
 use postrider_server::ServerConfig;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-use crate::store::Memory;
 
 /// The operator's token.
 pub(crate) const ADMIN: &str = "operator-token-of-thirty-two-characters";
@@ -32,6 +31,7 @@ pub(crate) struct Server {
     client: Client<HttpConnector, Full<Bytes>>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
+    _directory: TempDir,
 }
 
 /// An answer, read whole.
@@ -70,7 +70,10 @@ impl Server {
 
     pub(crate) async fn start_measured(config: ServerConfig, metrics: Option<PrometheusHandle>) -> Self {
         let policy = UrlPolicy { allow_loopback: true, ..UrlPolicy::default() };
-        let store = Memory::default();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("postrider.db");
+        let (store, writer) =
+            postrider_sqlite::open(&path, postrider_sqlite::SqliteConfig::default()).unwrap();
         let resolver = Arc::new(HickoryResolver::from_system().unwrap());
         let dispatch = DispatchConfig { policy: policy.clone(), ..DispatchConfig::default() };
         let dispatcher = Dispatcher::new(dispatch, resolver, Arc::new(TcpDial)).unwrap();
@@ -83,8 +86,7 @@ impl Server {
             node: Default::default(),
             writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
         };
-        let engine =
-            Engine::start(engine_config, Arc::new(store.clone()), Box::new(store), dispatcher).await.unwrap();
+        let engine = Engine::start(engine_config, store, Box::new(writer), dispatcher).await.unwrap();
         engine.ensure_operator().await.unwrap();
         engine.ensure_admin_token(Some(ADMIN), std::path::Path::new("/nonexistent")).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +100,7 @@ impl Server {
         };
         let serving = tokio::spawn(postrider_server::serve(listener, engine, metrics, config, shutdown));
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { address, client, stop, serving }
+        Self { address, client, stop, serving, _directory: directory }
     }
 
     /// Tells the server to shut down, and waits for its end.
