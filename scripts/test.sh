@@ -98,6 +98,10 @@ step "tests"
 cargo nextest run --locked --workspace --profile "${profile:-default}"
 passed
 
+step "the README's tour"
+scripts/tour.sh
+passed
+
 step "examples in the documentation"
 cargo test --locked --workspace --doc --quiet
 passed

@@ -21,4 +21,4 @@ createServer(async (request, response) => {
     console.log(status, "NOT verified:", error.message);
   }
   response.writeHead(status).end();
-}).listen(3000, "127.0.0.1");
+}).listen(process.env.PORT ?? 3000, "127.0.0.1");
