@@ -418,3 +418,89 @@ async fn metrics_are_for_the_operator_alone() {
     let text = String::from_utf8_lossy(&answer.bytes).into_owned();
     assert!(answer.status == 200 && text.contains("postrider_events_accepted_total 1"), "{text}");
 }
+
+/// Without the times of changes: the store's are those of the commit, a few milliseconds later or earlier.
+fn timeless(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(members) => {
+            members.remove("created_at");
+            members.remove("updated_at");
+            members.values_mut().for_each(|member| *member = timeless(member.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = timeless(item.take())),
+        _ => {}
+    }
+    value
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_configured_is_the_same_after_a_restart() {
+    let server = Server::start().await;
+    server.operator("PUT", "/v1/tenants/a", r#"{"name":"A"}"#, 201).await;
+    server.operator("PUT", "/v1/tenants/a", r#"{"name":"A","metadata":{"k":"v"}}"#, 200).await;
+    let endpoint = server
+        .operator(
+            "POST",
+            "/v1/tenants/a/endpoints",
+            r#"{"url":"http://localhost:9999/x","enabled":false}"#,
+            201,
+        )
+        .await;
+    let path = format!("/v1/tenants/a/endpoints/{}", endpoint["id"].as_str().unwrap());
+    server.operator("PATCH", &path, r#"{"name":"n"}"#, 200).await;
+    let token = server.token("a", &["webhooks-read"]).await;
+    server.operator("POST", "/v1/events", r#"{"tenant":"a","type":"t","data":{"n":1.0}}"#, 202).await;
+    let paths = ["/v1/tenants".to_owned(), path.clone(), format!("{path}/secret"), "/v1/tokens".to_owned()];
+    let mut before = Vec::new();
+    for path in &paths {
+        before.push(timeless(server.operator("GET", path, "", 200).await));
+    }
+    let server = server.restart().await;
+    for (path, before) in paths.iter().zip(before) {
+        assert_eq!(timeless(server.operator("GET", path, "", 200).await), before, "{path}");
+    }
+    assert_eq!(server.call(&token, "GET", &path, "").await.status, 200);
+    let page = server.operator("GET", "/v1/tenants/a/deliveries?status=pending", "", 200).await;
+    assert_eq!(page["data"].as_array().unwrap().len(), 1);
+    server.operator("DELETE", "/v1/tenants/a", "", 204).await;
+    server.operator("PUT", "/v1/tenants/a", "{}", 201).await;
+    let page = server.operator("GET", "/v1/tenants/a/deliveries", "", 200).await;
+    assert_eq!(page["data"], json!([]), "abuse A75");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_paged_newest_first_without_gaps_or_repeats() {
+    let server = Server::start().await;
+    for tenant in ["a", "b"] {
+        server.operator("PUT", &format!("/v1/tenants/{tenant}"), "{}", 201).await;
+    }
+    let endpoint = r#"{"url":"http://localhost:9999/x","enabled":false}"#;
+    let endpoint = server.operator("POST", "/v1/tenants/a/endpoints", endpoint, 201).await;
+    let events: Vec<_> = (0..7).map(|n| json!({"tenant": "a", "type": "t", "data": n, "key": "k"})).collect();
+    server.operator("POST", "/v1/events", Value::from(events).to_string(), 202).await;
+    let filter = format!("endpoint={}&key=k&status=pending&limit=3", endpoint["id"].as_str().unwrap());
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    for _ in 0..10 {
+        let page =
+            server.operator("GET", &format!("/v1/tenants/a/deliveries?{filter}{cursor}"), "", 200).await;
+        let rows = page["data"].as_array().unwrap();
+        assert!(rows.len() <= 3);
+        seen.extend(rows.iter().map(|row| row["sequence"].as_u64().unwrap()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        let elsewhere =
+            server.call(ADMIN, "GET", &format!("/v1/tenants/b/deliveries?cursor={next}"), "").await;
+        assert_eq!((elsewhere.status, elsewhere.pointers()), (422, vec!["/cursor".to_owned()]), "abuse A13");
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, [7, 6, 5, 4, 3, 2, 1]);
+    let other = server.operator("GET", "/v1/tenants/a/deliveries?key=other", "", 200).await;
+    assert_eq!(other, json!({"data": [], "next_cursor": null}));
+    let row = server.operator("GET", "/v1/tenants/a/deliveries?limit=1", "", 200).await["data"][0].clone();
+    let path = format!("/v1/tenants/a/deliveries/{}", row["id"].as_str().unwrap());
+    server.operator("POST", &format!("{path}/cancel"), "", 204).await;
+    let ended = server.operator("GET", &path, "", 200).await;
+    assert_eq!((ended["status"].clone(), ended["reason"].clone()), (json!("cancelled"), json!("requested")));
+    server.operator("POST", &format!("{path}/cancel"), "", 409).await;
+    let foreign = path.replace("/tenants/a/", "/tenants/b/");
+    server.operator("GET", &foreign, "", 404).await;
+}

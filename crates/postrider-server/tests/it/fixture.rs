@@ -28,10 +28,11 @@ pub(crate) const MAX_BATCH: usize = 256 * 1024;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    engine: Engine,
     client: Client<HttpConnector, Full<Bytes>>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// An answer, read whole.
@@ -69,8 +70,11 @@ impl Server {
     }
 
     pub(crate) async fn start_measured(config: ServerConfig, metrics: Option<PrometheusHandle>) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), config, metrics).await
+    }
+
+    async fn start_in(directory: TempDir, config: ServerConfig, metrics: Option<PrometheusHandle>) -> Self {
         let policy = UrlPolicy { allow_loopback: true, ..UrlPolicy::default() };
-        let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("postrider.db");
         let (store, writer) =
             postrider_sqlite::open(&path, postrider_sqlite::SqliteConfig::default()).unwrap();
@@ -98,15 +102,25 @@ impl Server {
                 std::future::pending::<()>().await;
             }
         };
-        let serving = tokio::spawn(postrider_server::serve(listener, engine, metrics, config, shutdown));
+        let serving =
+            tokio::spawn(postrider_server::serve(listener, engine.clone(), metrics, config, shutdown));
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { address, client, stop, serving, _directory: directory }
+        Self { address, engine, client, stop, serving, directory }
     }
 
     /// Tells the server to shut down, and waits for its end.
     pub(crate) async fn shut_down(self) {
         self.stop.send(()).unwrap();
         self.serving.await.unwrap().unwrap();
+    }
+
+    /// Ends server and engine, and starts them on the same database.
+    pub(crate) async fn restart(self) -> Self {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap().unwrap();
+        self.engine.stop(Duration::from_secs(10)).await;
+        drop(self.engine);
+        Self::start_in(self.directory, ServerConfig::default(), None).await
     }
 
     /// Calls the API with a token (empty: none), and a body of JSON (empty: none).
