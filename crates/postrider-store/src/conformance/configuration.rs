@@ -1,0 +1,86 @@
+//! Tenants, endpoints, tokens and health.
+
+use bytes::Bytes;
+use postrider_core::id::{EndpointNo, TenantNo};
+use postrider_core::record::{Edit, Health};
+
+use super::Harness;
+use super::build::{Builder, Draft, TENANT, succeeded};
+
+/// A tenant and an endpoint of it.
+pub fn put(no: u32, version: u32) -> [Edit; 2] {
+    [
+        Edit::PutTenant { no: TENANT, id: "acme".into(), doc: Bytes::from_static(b"{}") },
+        Edit::PutEndpoint {
+            no: EndpointNo(no),
+            tenant: TENANT,
+            id: format!("ep-{no}").into(),
+            version,
+            doc: Bytes::from(format!("{{\"v\":{version}}}")),
+            secrets: Bytes::from_static(b"{\"secret\":\"s\"}"),
+        },
+    ]
+}
+
+/// Documents, secrets, versions, health, tokens: as they were, after a crash.
+pub fn configuration_survives_with_its_versions(harness: &dyn Harness) {
+    let mut b = Builder::default();
+    let health = Health { tripped_at: Some(b.now), failing_since: None, disabled: Some("gone".into()) };
+    {
+        let (store, mut writer) = harness.open();
+        put(1, 1).into_iter().for_each(|e| b.edit(e));
+        b.commit(&mut *writer, store.committed());
+        put(1, 2).into_iter().for_each(|e| b.edit(e));
+        b.edit(Edit::PutHealth { no: EndpointNo(1), health: health.clone() });
+        for id in ["tok_a", "tok_b"] {
+            b.edit(Edit::PutToken { id: id.into(), hash: [7; 32], doc: Bytes::from_static(b"[]") });
+        }
+        b.edit(Edit::DeleteToken { id: "tok_a".into() });
+        b.commit(&mut *writer, store.committed());
+    }
+    let (store, _writer) = harness.open();
+    let recovery = store.recover().unwrap();
+    assert_eq!((recovery.next_tenant, recovery.next_endpoint), (2, 2));
+    assert_eq!(recovery.tenants[0].id, "acme");
+    let endpoint = &recovery.endpoints[0];
+    assert_eq!((endpoint.version, &endpoint.doc[..], &endpoint.health), (2, &b"{\"v\":2}"[..], &health));
+    assert_eq!(&endpoint.secrets[..], b"{\"secret\":\"s\"}");
+    assert!(endpoint.updated_at > endpoint.created_at);
+    assert_eq!(recovery.tokens.iter().map(|t| &*t.id).collect::<Vec<_>>(), ["tok_b"]);
+    let version = |v| store.endpoint_version(EndpointNo(1), v).unwrap().map(|v| v.doc);
+    assert_eq!(version(1), Some(Bytes::from_static(b"{\"v\":1}")));
+    assert_eq!(version(3), None);
+}
+
+/// Also when nothing else remembers them.
+pub fn numbers_are_never_used_twice(harness: &dyn Harness) {
+    let mut b = Builder::default();
+    {
+        let (store, mut writer) = harness.open();
+        put(9, 1).into_iter().for_each(|e| b.edit(e));
+        b.edit(Edit::DeleteEndpoint { no: EndpointNo(9) });
+        b.edit(Edit::DeleteTenant { no: TenantNo(1) });
+        b.commit(&mut *writer, store.committed());
+    }
+    let (store, _writer) = harness.open();
+    let recovery = store.recover().unwrap();
+    assert_eq!((recovery.next_tenant, recovery.next_endpoint), (2, 10));
+    assert!(recovery.tenants.is_empty() && recovery.endpoints.is_empty());
+}
+
+/// Without its secrets, until its last delivery ended.
+pub fn a_removed_endpoint_is_told_while_it_owes(harness: &dyn Harness) {
+    let (store, mut writer) = harness.open();
+    let mut b = Builder::default();
+    put(1, 1).into_iter().for_each(|e| b.edit(e));
+    let d = b.event(Draft::default())[0];
+    b.commit(&mut *writer, store.committed());
+    b.edit(Edit::DeleteTenant { no: TENANT });
+    b.commit(&mut *writer, store.committed());
+    let recovery = store.recover().unwrap();
+    assert!(recovery.endpoints[0].deleted && recovery.endpoints[0].has_pending);
+    assert!(recovery.endpoints[0].secrets.is_empty() && recovery.tenants.is_empty());
+    b.update(succeeded(d, b.now));
+    b.commit(&mut *writer, store.committed());
+    assert!(store.recover().unwrap().endpoints.is_empty());
+}

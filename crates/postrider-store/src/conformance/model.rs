@@ -1,0 +1,159 @@
+//! A naive store in memory: what every read has to answer, computed the slow way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use postrider_core::id::{EndpointNo, Position};
+use postrider_core::record::{
+    Accepted, AttemptRecord, DeliveryRef, Disposition, Event, Group, KeyHash, LaneKey, Place, Progress,
+    Reason, Start, Status,
+};
+use postrider_core::time::Timestamp;
+
+use crate::{LogQuery, LogRow};
+
+/// A delivery with all that is known of it.
+#[derive(Debug, Clone)]
+pub struct Life {
+    /// As in the log, with the whole event.
+    pub row: LogRow,
+    /// The hash of its event's ordering key.
+    pub key: Option<KeyHash>,
+    /// Its attempts.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// Everything that was committed.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// Deliveries by position.
+    pub lives: BTreeMap<Position, Life>,
+    /// Events by position.
+    pub events: BTreeMap<Position, Accepted>,
+    /// The last position.
+    pub committed: Position,
+}
+
+impl Model {
+    /// Takes a group in.
+    pub fn commit(&mut self, group: &Group) {
+        self.committed = group.last;
+        for a in &group.accepted {
+            self.events.insert(a.event.position, a.clone());
+            for (i, owed) in (1..).zip(&a.deliveries) {
+                let position = a.event.position.plus(i);
+                let (status, reason, place): (_, Option<Reason>, _) = match owed.start {
+                    Start::Due => (Status::Pending, None, Some(Place::Due(position))),
+                    Start::Held(lane) => (Status::Pending, None, Some(Place::Held(lane))),
+                    Start::Skipped(reason) => (Status::Skipped, Some(reason), None),
+                };
+                let row = LogRow {
+                    delivery: DeliveryRef {
+                        position,
+                        event: a.event.position,
+                        tenant: a.event.tenant,
+                        endpoint: owed.endpoint,
+                        sequence: owed.sequence,
+                    },
+                    event: Arc::clone(&a.event),
+                    status,
+                    reason,
+                    progress: Progress::default(),
+                    last_status_code: None,
+                    next_attempt_at: None,
+                    finished_at: reason.map(|_| a.event.accepted_at),
+                    first_succeeded_at: None,
+                    place,
+                };
+                self.lives.insert(position, Life { row, key: a.key, attempts: Vec::new() });
+            }
+        }
+        for u in &group.updates {
+            let life = self.lives.get_mut(&u.delivery.position).unwrap();
+            let row = &mut life.row;
+            row.progress = u.progress;
+            if let Some(attempt) = &u.attempt {
+                row.last_status_code = attempt.status_code;
+                life.attempts.push(attempt.clone());
+            }
+            match u.to {
+                Disposition::Pending(place) => {
+                    (row.status, row.reason, row.finished_at, row.place) =
+                        (Status::Pending, None, None, Some(place));
+                    row.next_attempt_at = if let Place::Retry(at) = place { Some(at) } else { None };
+                }
+                Disposition::Ended(status, reason) => {
+                    (row.status, row.reason, row.finished_at, row.place) = (status, reason, Some(u.at), None);
+                    row.next_attempt_at = None;
+                    if status == Status::Succeeded {
+                        row.first_succeeded_at = row.first_succeeded_at.or(Some(u.at));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pending deliveries of an endpoint.
+    pub fn pending(&self, endpoint: EndpointNo) -> impl Iterator<Item = &Life> {
+        self.lives.values().filter(move |l| l.row.place.is_some() && l.row.delivery.endpoint == endpoint)
+    }
+
+    /// Those in the due order, by rank.
+    pub fn due(&self, endpoint: EndpointNo) -> Vec<(Position, DeliveryRef)> {
+        let mut due: Vec<_> = self
+            .pending(endpoint)
+            .filter_map(|l| {
+                if let Some(Place::Due(rank)) = l.row.place { Some((rank, l.row.delivery)) } else { None }
+            })
+            .collect();
+        due.sort_unstable_by_key(|d| (d.0, d.1.position));
+        due
+    }
+
+    /// Those that wait for a time, by it.
+    pub fn retries(&self, endpoint: EndpointNo) -> Vec<(Timestamp, DeliveryRef)> {
+        let mut retries: Vec<_> = self
+            .pending(endpoint)
+            .filter_map(|l| {
+                if let Some(Place::Retry(at)) = l.row.place { Some((at, l.row.delivery)) } else { None }
+            })
+            .collect();
+        retries.sort_unstable_by_key(|d| (d.0, d.1.position));
+        retries
+    }
+
+    /// Those held in a lane, by position.
+    pub fn held(&self, endpoint: EndpointNo, lane: LaneKey) -> Vec<DeliveryRef> {
+        self.pending(endpoint)
+            .filter(|l| l.row.place == Some(Place::Held(lane)))
+            .map(|l| l.row.delivery)
+            .collect()
+    }
+
+    /// All rows that answer a query, newest first, whatever its limit; without the events' bytes.
+    pub fn log(&self, q: &LogQuery) -> Vec<LogRow> {
+        self.lives
+            .values()
+            .rev()
+            .filter(|l| {
+                let (d, e) = (&l.row.delivery, &l.row.event);
+                q.tenant.is_none_or(|t| t == d.tenant)
+                    && q.endpoint.is_none_or(|n| n == d.endpoint)
+                    && q.status.is_none_or(|s| s == l.row.status)
+                    && q.event_type.as_deref().is_none_or(|t| t == &*e.event_type)
+                    && q.key.is_none_or(|k| Some(k) == l.key)
+                    && q.event.is_none_or(|p| p == d.event)
+                    && q.since.is_none_or(|t| e.accepted_at >= t)
+                    && q.until.is_none_or(|t| e.accepted_at < t)
+                    && q.before.is_none_or(|p| d.position < p)
+            })
+            .map(|l| LogRow { event: bare(&l.row.event), ..l.row.clone() })
+            .collect()
+    }
+}
+
+/// An event without its bytes, as lists show it.
+pub fn bare(event: &Event) -> Arc<Event> {
+    Arc::new(Event { data: Bytes::new(), attributes: Bytes::new(), ..event.clone() })
+}
