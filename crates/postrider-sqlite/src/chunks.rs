@@ -142,11 +142,6 @@ impl Tails {
         self.sweep.is_some()
     }
 
-    /// Whether there are full ones to write.
-    pub(crate) fn has_full(&self) -> bool {
-        !self.full.is_empty()
-    }
-
     /// What memory holds of an owner's order, newest first.
     pub(crate) fn newest_below(&self, owner: Owner, before: Position) -> Vec<Position> {
         let tail = self.tails.get(&owner).into_iter();

@@ -44,20 +44,29 @@ pub(crate) fn step(writer: &mut SqliteWriter, how: Maintenance) -> Result<bool, 
     }
     writer.checkpointer.before_commit(writer.conn.as_ref());
     let until = Instant::now() + how.budget;
-    loop {
+    // Each kind of work gets its turn, so that none starves behind one that always has something.
+    let mut idle = 0;
+    while idle < KINDS {
         let worked = one(writer, &how)?;
-        if !worked {
-            return Ok(false);
-        }
-        if Instant::now() >= until {
+        writer.turn = (writer.turn + 1) % KINDS;
+        idle = if worked { 0 } else { idle + 1 };
+        if worked && Instant::now() >= until {
             return Ok(true);
         }
     }
+    Ok(false)
 }
 
+/// Kinds of background work.
+const KINDS: u8 = 4;
+
 fn one(writer: &mut SqliteWriter, how: &Maintenance) -> Result<bool, StoreError> {
-    let older_than = how.now - OPEN_FOR;
-    Ok(lagging(writer, older_than)? || merging(writer)? || clearing(writer)? || removing(writer, how)?)
+    match writer.turn {
+        0 => lagging(writer, how.now - OPEN_FOR),
+        1 => merging(writer),
+        2 => clearing(writer),
+        _ => removing(writer, how),
+    }
 }
 
 fn lagging(writer: &mut SqliteWriter, older_than: Timestamp) -> Result<bool, StoreError> {
@@ -65,7 +74,7 @@ fn lagging(writer: &mut SqliteWriter, older_than: Timestamp) -> Result<bool, Sto
         let memory = writer.shared.memory.read();
         let runs = settle::due_runs(&memory);
         let open = !memory.overlay.to_settle(older_than, settle::OPEN_BOUND, 1, |_| false).is_empty();
-        let due = memory.tails.sweeping() || memory.tails.has_full() || memory.marks_moved;
+        let due = memory.tails.sweeping() || memory.marks_moved;
         if !open && !due && !runs.contains(&true) {
             return Ok(false);
         }

@@ -36,6 +36,8 @@ pub struct SqliteWriter {
     pub(crate) merge: Option<Merge>,
     pub(crate) sweeper: Sweeper,
     pub(crate) next_run: i64,
+    /// The kind of background work whose turn it is.
+    pub(crate) turn: u8,
     pub(crate) lock: Lock,
     row_data: Vec<u8>,
 }
@@ -50,6 +52,7 @@ impl SqliteWriter {
             merge: None,
             sweeper: Sweeper::default(),
             next_run,
+            turn: 0,
             lock,
             row_data: Vec::with_capacity(2 * ROW_BYTES),
         }

@@ -13,8 +13,8 @@ use super::configuration::put;
 use super::model::{Life, Model, bare};
 use crate::{LogQuery, LogRow, Maintenance, PageLimit, Store, Writer};
 
-const SEEDS: u64 = 6;
-const GROUPS: u64 = 60;
+const SEEDS: u64 = 3;
+const GROUPS: u64 = 50;
 const ENDPOINTS: u32 = 5;
 const KEYS: u64 = 4;
 
@@ -63,7 +63,7 @@ pub fn random_lives_agree_with_a_naive_model(harness: &dyn Harness) {
                 2..6 => maintain(&mut *writer, &b, random.below(3) * 2_000),
                 _ => {}
             }
-            if round % 7 == 0 || round == GROUPS - 1 {
+            if round % 12 == 0 || round == GROUPS - 1 {
                 compare(&*store, &model, &mut random, b.now);
             }
         }
@@ -181,7 +181,7 @@ fn compare(store: &dyn Store, model: &Model, random: &mut Random, now: Timestamp
     for endpoint in (1..=ENDPOINTS).map(EndpointNo) {
         compare_pending(store, model, endpoint, random);
     }
-    for (position, life) in model.lives.iter().rev().take(200) {
+    for (position, life) in model.lives.iter().rev().take(120) {
         let entry = store.delivery(*position).unwrap().unwrap();
         assert_eq!(entry.row, life.row);
         assert_eq!(entry.attempts, life.attempts);
