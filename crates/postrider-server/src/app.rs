@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::FromRef;
 use axum::response::{IntoResponse, Response};
 use http::{Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -34,12 +33,6 @@ impl App {
 
     pub(crate) fn metrics(&self) -> Option<&PrometheusHandle> {
         self.0.metrics.as_ref()
-    }
-}
-
-impl FromRef<App> for Engine {
-    fn from_ref(app: &App) -> Self {
-        app.0.engine.clone()
     }
 }
 

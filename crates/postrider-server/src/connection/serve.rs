@@ -70,7 +70,7 @@ enum Signal {
 /// Every answer comes from `answer`.
 ///
 /// # Errors
-/// None yet; the type leaves room for listeners that can fail for good.
+/// When the listener cannot accept connections any more, whatever one waits for. Connections then end at once.
 pub(crate) async fn serve_with<F>(
     listener: TcpListener,
     answer: impl Fn(Request<Body>) -> F + Clone + Send + 'static,
@@ -88,7 +88,7 @@ where
     loop {
         let stream = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener) => accepted,
+            accepted = accept(&listener) => accepted?,
         };
         // Refused: the stream is closed by dropping it.
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
@@ -112,15 +112,16 @@ where
 
 /// The next connection. A fault of one connection concerns nobody else; where the system has run out of something,
 /// waiting is all that helps.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 // Best effort: without it answers are only slower.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return Ok(stream);
             }
             Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_for_good(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted now");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
@@ -132,6 +133,11 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Whether the socket is not (any more) one that listens.
+fn is_for_good(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| [libc::EBADF, libc::EINVAL, libc::ENOTSOCK].contains(&code))
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
