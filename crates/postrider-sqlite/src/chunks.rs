@@ -149,10 +149,10 @@ impl Tails {
         tail.chain(full).flat_map(|c| c.positions.iter().rev().copied()).filter(|p| *p < before).collect()
     }
 
-    /// The highest sequence that memory knows of an owner; 0 for none.
-    pub(crate) fn sequence(&self, owner: Owner) -> u64 {
-        let full = self.full.iter().filter(|(o, _)| *o == owner).map(|(_, c)| c.sequence);
-        self.tails.get(&owner).map(|c| c.sequence).into_iter().chain(full).max().unwrap_or(0)
+    /// The highest sequence in each piece that memory holds.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = (Owner, u64)> + '_ {
+        let tails = self.tails.iter().map(|(o, c)| (*o, c.sequence));
+        tails.chain(self.full.iter().map(|(o, c)| (*o, c.sequence)))
     }
 }
 

@@ -81,8 +81,14 @@ pub(crate) fn page(shared: &Shared, query: &LogQuery) -> Res<LogPage> {
         Some(since) => journal::first_at(conn, known.committed, since)?,
         None => Position::ZERO,
     };
-    let mut search =
-        Search { view: &view, journal: Journal::new(conn), query, known, source: Source::Journal };
+    let mut search = Search {
+        view: &view,
+        journal: Journal::new(conn),
+        query,
+        known,
+        source: Source::Journal,
+        further: None,
+    };
     search.source = search.choose(before)?;
     search.run(before, from)
 }
@@ -93,6 +99,8 @@ struct Search<'v, 'q> {
     query: &'q LogQuery,
     known: Remembered,
     source: Source,
+    /// Where to read on when the events of a key were too many to be looked at.
+    further: Option<Position>,
 }
 
 impl Search<'_, '_> {
@@ -102,8 +110,8 @@ impl Search<'_, '_> {
             return Ok(Source::Events(self.deliveries_of(&[event])?));
         }
         if let (Some(key), Some(candidates)) = (q.key, self.known.keys.take()) {
-            // An event may begin below the cursor and have deliveries above it; one more is looked at for it.
             let events = candidates.positions(self.view.conn(), key, before, LOOKED_AT)?;
+            self.further = events.last().copied().filter(|_| events.len() == LOOKED_AT);
             return Ok(Source::Events(self.deliveries_of(&events)?));
         }
         match (q.status, q.endpoint, q.tenant) {
@@ -227,6 +235,7 @@ impl Search<'_, '_> {
         loop {
             let candidates = self.next(before)?;
             if candidates.is_empty() {
+                page.next = self.further;
                 return Ok(page);
             }
             for position in candidates {

@@ -32,8 +32,14 @@ fn known(memory: &Memory) -> FxHashMap<EndpointNo, Known> {
     for open in memory.overlay.newest_below(Position::MAX) {
         let known = all.entry(open.delivery.endpoint).or_default();
         known.open = true;
-        known.sequence = known.sequence.max(open.delivery.sequence);
         known.held.extend(open.held);
+    }
+    // Endpoints have even owners.
+    for (owner, sequence) in memory.tails.sequences().filter(|(o, _)| o.0 % 2 == 0) {
+        if let Ok(no) = u32::try_from(owner.0 / 2) {
+            let known = all.entry(EndpointNo(no)).or_default();
+            known.sequence = known.sequence.max(sequence);
+        }
     }
     all
 }
@@ -57,8 +63,7 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
         if endpoint.deleted && !endpoint.has_pending {
             continue;
         }
-        let unwritten = shared.memory.read().tails.sequence(Owner::from(endpoint.no));
-        endpoint.last_sequence = known.sequence.max(unwritten).max(written_sequence(conn, endpoint.no)?);
+        endpoint.last_sequence = known.sequence.max(written_sequence(conn, endpoint.no)?);
         if endpoint.has_pending {
             endpoint.blocking = blocking(conn, endpoint.no)?;
             endpoint.held = held(conn, endpoint.no, &known.held)?;

@@ -244,7 +244,7 @@ mod tests {
             for (i, (id, _)) in pages.iter().enumerate() {
                 prop_assert_eq!(*id, Run::page_id(3, i));
             }
-            prop_assert_eq!(fences_from_bytes(&fences_to_bytes(&run.fences)), run.fences.clone());
+            prop_assert_eq!(&fences_from_bytes(&fences_to_bytes(&run.fences)), &run.fences);
             for key in 0..62 {
                 let want: Vec<u64> = keys.iter().filter(|k| k.0 == key && key < 60).map(|k| k.1).collect();
                 let got: Vec<u64> = run.pages(key << 57).flat_map(|p| find(&pages[p].1, key << 57)).map(|p| p.0).collect();

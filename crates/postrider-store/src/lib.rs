@@ -199,7 +199,7 @@ pub struct LogPage {
 pub struct LogRow {
     /// Which.
     pub delivery: DeliveryRef,
-    /// Its event. `data` is empty in lists.
+    /// Its event. `data` and `attributes` are empty in lists.
     pub event: Arc<Event>,
     /// Its state.
     pub status: Status,

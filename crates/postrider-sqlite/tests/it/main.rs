@@ -1,5 +1,5 @@
 //! The embedded store against the conformance suite, and against what files and disks do to it.
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod conformance;
 mod files;

@@ -182,7 +182,7 @@ pub fn a_replay_keeps_the_first_success(harness: &dyn Harness) {
         progress,
         attempt: None,
         at: b.now,
-        ..first.clone()
+        ..first
     });
     b.commit(&mut *writer, store.committed());
     let row = store.delivery(d.position).unwrap().unwrap().row;
@@ -197,7 +197,7 @@ pub fn a_replay_keeps_the_first_success(harness: &dyn Harness) {
         progress: Progress { run: 1, attempts: 2, step: 1, ..Progress::default() },
         attempt: Some(failed.clone()),
         at: b.now,
-        ..first.clone()
+        ..first
     });
     b.commit(&mut *writer, store.committed());
     let entry = store.delivery(d.position).unwrap().unwrap();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_core::id::{EndpointNo, Position, TenantNo};
-use postrider_core::record::{Disposition, Edit, KeyHash, Place, Progress, Reason, Start, Status, Trigger, Update};
+use postrider_core::record::{
+    Disposition, Edit, KeyHash, Place, Progress, Reason, Start, Status, Trigger, Update,
+};
 use postrider_core::time::Timestamp;
 
 use super::Harness;
