@@ -10,7 +10,11 @@
 mod bench;
 mod commands;
 mod configuration;
+mod demo;
 mod fake;
+mod harness;
 mod help;
+mod network;
 mod program;
+mod serving;
 mod verify;
