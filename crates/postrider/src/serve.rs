@@ -91,6 +91,7 @@ impl Running {
         let dispatcher = dispatcher(config)?;
         let engine =
             Engine::start(engine_config(config, &directory)?, store, Box::new(writer), dispatcher).await?;
+        engine.ensure_operator().await?;
         let configured = config.admin_token.as_ref().map(|token| token.expose().to_owned());
         let admin_token = engine.ensure_admin_token(configured.as_deref(), &directory.join(TOKEN_FILE)).await?;
         let grace = Duration::from_secs(config.shutdown_grace_s);
