@@ -69,6 +69,7 @@ impl Memory {
 /// What of an event is indexed.
 pub(crate) struct Indexed<'a> {
     pub(crate) event: Position,
+    /// Its idempotency key, unless that is its own id: one entry leads there.
     pub(crate) idempotency: Option<KeyHash>,
     pub(crate) own_id: Option<KeyHash>,
     pub(crate) key: Option<KeyHash>,
@@ -80,7 +81,7 @@ impl<'a> From<&'a Accepted> for Indexed<'a> {
     fn from(a: &'a Accepted) -> Self {
         Self {
             event: a.event.position,
-            idempotency: a.idempotency.map(|(key, _)| key),
+            idempotency: a.idempotency.map(|(key, _)| key).filter(|key| Some(*key) != a.own_id),
             own_id: a.own_id,
             key: a.key,
             deliveries: &a.deliveries,
@@ -93,7 +94,7 @@ impl<'a> From<&'a HeadEvent> for Indexed<'a> {
     fn from(e: &'a HeadEvent) -> Self {
         Self {
             event: e.event.position,
-            idempotency: e.idempotency.map(|(key, _)| key),
+            idempotency: e.idempotency.map(|(key, _)| key).filter(|key| Some(*key) != e.own_id),
             own_id: e.own_id,
             key: e.key,
             deliveries: &e.deliveries,
