@@ -78,6 +78,8 @@ impl Default for SqliteConfig {
 /// [`StoreError::InUse`] when another process has it open; [`StoreError::Unusable`] when the file is damaged, of another
 /// program, of a newer version, read-only, or on a network file system: it is not touched then.
 pub fn open(path: &Path, config: SqliteConfig) -> Result<(Arc<SqliteStore>, SqliteWriter), StoreError> {
+    // Under its own name, so that whoever comes by a link meets the same lock.
+    let path = &open::resolved(path);
     let frames = Arc::default();
     let (lock, conn) = open::database(path, &config, &frames)?;
     let (memory, next_run) = load::memory(&conn).map_err(StoreError::from)?;

@@ -51,6 +51,11 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The path without symbolic links, where it leads to something.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 fn unusable(path: &Path, what: impl std::fmt::Display) -> StoreError {
     StoreError::Unusable(format!("{}: {what}", path.display()))
 }
