@@ -18,7 +18,7 @@ use crate::runs::{FAMILIES, Family};
 const ROWS: i64 = 16;
 /// Chunks that one step looks at.
 const CHUNKS: i64 = 1_024;
-/// Between two passes.
+/// Between two passes; with a shorter retention, as long as that.
 const EVERY: Duration = Duration::from_secs(60);
 /// Idempotency keys are known for so long at least.
 const KEYS_KEPT: Duration = Duration::from_secs(24 * 3_600);
@@ -94,7 +94,7 @@ pub(crate) fn step(
         Stage::Endpoints => {
             remove_endpoints(conn)?;
             sweeper.dead_runs = true;
-            sweeper.next_pass = how.now + EVERY;
+            sweeper.next_pass = how.now + EVERY.min(how.retention);
             sweeper.stage = Stage::Idle;
             step.worked = false;
         }
