@@ -1,0 +1,339 @@
+//! Who may do what, what nobody gets to see, and what everybody may look at.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::server::TOKEN;
+use crate::harness::{Api, Receiver, Reply, Server, eventually};
+
+#[tokio::test]
+async fn tenants_are_made_read_replaced_listed_and_removed() {
+    let mut server = Server::start().await;
+    let api = server.api();
+    let spec = json!({"name": "Acme", "profile": "standard", "metadata": {"crm": "7"}});
+    let made = api.json("PUT", "/v1/tenants/acme:shop-1", &spec).await.ok(201);
+    assert_eq!(
+        (&made["id"], &made["name"], &made["metadata"]),
+        (&json!("acme:shop-1"), &json!("Acme"), &json!({"crm": "7"}))
+    );
+    assert_eq!(api.get("/v1/tenants/acme:shop-1").await.ok(200), made);
+    let replaced = api.json("PUT", "/v1/tenants/acme:shop-1", &json!({"name": "New"})).await.ok(200);
+    assert_eq!(
+        (&replaced["name"], &replaced["metadata"], &replaced["created_at"]),
+        (&json!("New"), &json!({}), &made["created_at"])
+    );
+    server.kill();
+    server.start_again().await;
+    let api = server.api();
+    assert_eq!(api.get("/v1/tenants/acme:shop-1").await.ok(200), replaced);
+    api.delete("/v1/tenants/acme:shop-1").await.ok(204);
+    api.get("/v1/tenants/acme:shop-1").await.problem(404);
+    api.delete("/v1/tenants/acme:shop-1").await.problem(404);
+    // The operator's own tenant exists from the first start.
+    api.get("/v1/tenants/_operator").await.ok(200);
+}
+
+#[tokio::test]
+async fn abuse_a75_a_tenant_made_again_under_its_id_inherits_nothing() {
+    let server = Server::start().await;
+    let receiver = Receiver::start().await;
+    let acme = server.tenant("acme").await;
+    let endpoint = acme.endpoint(json!({"url": receiver.url()})).await;
+    let token = acme.api.token(&json!({"tenant": "acme", "scopes": ["webhooks-read", "events-write"]})).await;
+    let event = acme.publish(json!({"id": "own"})).await;
+    let delivery = acme.wait_for_status(&event, "succeeded").await;
+    acme.api.delete("/v1/tenants/acme").await.ok(204);
+    acme.publish_refused().await;
+    let acme = server.tenant("acme").await;
+    token.get("/v1/tenants/acme/endpoints").await.problem(401);
+    acme.api.get(&endpoint.path).await.problem(404);
+    acme.api.get(&acme.path(&format!("deliveries/{}", delivery["id"].as_str().unwrap()))).await.problem(404);
+    assert!(acme.log("").await.is_empty());
+    // The old event's id is free again: this is another event, not the first answer.
+    let again = acme
+        .api
+        .post("/v1/events", &json!({"tenant": "acme", "type": "t", "id": "own", "data": "other"}))
+        .await;
+    assert_eq!(again.ok(202), json!({"id": "own", "deliveries": 0}));
+}
+
+impl crate::harness::Tenant {
+    async fn publish_refused(&self) {
+        let event = json!({"tenant": self.id, "type": "t", "data": 1});
+        self.api.publish_text(&event.to_string()).await.problem(404);
+    }
+}
+
+/// Calls on a tenant's things: method, path, body, scope.
+fn calls(tenant: &str, endpoint: &str, delivery: &str) -> Vec<(&'static str, String, Value, &'static str)> {
+    let at = |rest: &str| format!("/v1/tenants/{tenant}/{rest}");
+    vec![
+        ("GET", at("endpoints"), Value::Null, "webhooks-read"),
+        ("GET", at(&format!("endpoints/{endpoint}")), Value::Null, "webhooks-read"),
+        ("POST", at("endpoints"), json!({"url": "https://partner.example/"}), "webhooks-write"),
+        ("PATCH", at(&format!("endpoints/{endpoint}")), json!({"name": "x"}), "webhooks-write"),
+        ("GET", at(&format!("endpoints/{endpoint}/secret")), Value::Null, "webhooks-write"),
+        ("POST", at(&format!("endpoints/{endpoint}/test")), json!({"type": "t"}), "webhooks-write"),
+        ("GET", at("deliveries"), Value::Null, "webhook-events-read"),
+        ("GET", at(&format!("deliveries/{delivery}")), Value::Null, "webhook-events-read"),
+        ("POST", at(&format!("deliveries/{delivery}/retry")), Value::Null, "webhooks-write"),
+        ("POST", at(&format!("deliveries/{delivery}/cancel")), Value::Null, "webhooks-write"),
+        ("DELETE", at(&format!("endpoints/{endpoint}")), Value::Null, "webhooks-write"),
+        ("POST", "/v1/events".into(), json!({"tenant": tenant, "type": "t", "data": 1}), "events-write"),
+        ("GET", format!("/v1/tenants/{tenant}"), Value::Null, "admin"),
+        ("PUT", format!("/v1/tenants/{tenant}"), json!({"name": "x"}), "admin"),
+        ("DELETE", format!("/v1/tenants/{tenant}"), Value::Null, "admin"),
+        ("GET", "/v1/tenants".into(), Value::Null, "admin"),
+        ("GET", "/v1/tokens".into(), Value::Null, "admin"),
+        ("POST", "/v1/tokens".into(), json!({"scopes": ["admin"]}), "admin"),
+        ("DELETE", "/v1/tokens/tok_x".into(), Value::Null, "admin"),
+    ]
+}
+
+async fn call(
+    api: &Api,
+    (method, path, body, _): &(&'static str, String, Value, &'static str),
+) -> crate::harness::Answer {
+    if body.is_null() { api.send(method, path, &[], b"").await } else { api.json(method, path, body).await }
+}
+
+#[tokio::test]
+async fn abuse_a20_a21_a22_a23_each_call_needs_a_valid_token_with_its_scope_for_that_tenant() {
+    let server = Server::start().await;
+    let receiver = Receiver::start().await;
+    let acme = server.tenant("acme:one").await;
+    server.tenant("acme2:x").await;
+    server.tenant("other").await;
+    let endpoint = acme.endpoint(json!({"url": receiver.url()})).await;
+    let event = acme.publish(json!({})).await;
+    let delivery = acme.wait_for_status(&event, "succeeded").await["id"].as_str().unwrap().to_owned();
+    let all = calls("acme:one", &endpoint.id, &delivery);
+    let all_scopes =
+        json!(["events-write", "events-read", "webhooks-read", "webhooks-write", "webhook-events-read"]);
+    let api = &acme.api;
+    let other = api.token(&json!({"tenant": "other", "scopes": all_scopes})).await;
+    let prefix = api.token(&json!({"tenant": "acme:*", "scopes": all_scopes})).await;
+    let expired = api
+        .token(&json!({"tenant": "acme:one", "scopes": all_scopes, "expires_at": "2020-01-01T00:00:00Z"}))
+        .await;
+    let revoked = {
+        let made = api.post("/v1/tokens", &json!({"scopes": ["admin"]})).await.ok(201);
+        api.delete(&format!("/v1/tokens/{}", made["id"].as_str().unwrap())).await.ok(204);
+        api.with_token(made["token"].as_str().unwrap())
+    };
+    for one in &all {
+        let (method, path, _, scope) = one;
+        for wrong in [
+            &api.with_token(""),
+            &api.with_token("garbage"),
+            &api.with_token(&format!("{TOKEN}x")),
+            &expired,
+            &revoked,
+        ] {
+            let answer = call(wrong, one).await;
+            answer.problem(401);
+            assert!(
+                answer.header("www-authenticate").is_some_and(|how| how.starts_with("Bearer")),
+                "{method} {path}"
+            );
+        }
+        let basic =
+            [("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), ("content-type", "application/json")];
+        api.with_token("").send(method, path, &basic, b"{}").await.problem(401);
+        // Everything but the scope.
+        let others: Vec<&str> =
+            all_scopes.as_array().unwrap().iter().filter_map(Value::as_str).filter(|s| s != scope).collect();
+        let lacking = api.token(&json!({"tenant": "acme:one", "scopes": others})).await;
+        let problem = call(&lacking, one).await.problem(403);
+        assert!(problem["detail"].as_str().unwrap().contains(scope), "{problem}");
+        // Another tenant's token finds nothing; neither does one for a prefix that only looks alike.
+        if *scope != "admin" {
+            call(&other, one).await.problem(404);
+        }
+    }
+    for one in calls("acme2:x", &endpoint.id, &delivery).iter().filter(|one| one.3 != "admin") {
+        call(&prefix, one).await.problem(404);
+    }
+    prefix.get(&endpoint.path).await.ok(200);
+    // Ids of one tenant lead nowhere under another's path, whoever asks.
+    for one in calls("other", &endpoint.id, &delivery)
+        .iter()
+        .filter(|one| one.1.contains("ep_") || one.1.contains("dlv_"))
+    {
+        call(api, one).await.problem(404);
+    }
+}
+
+#[tokio::test]
+async fn abuse_a73_a74_tokens_that_would_be_more_than_they_may_be_cannot_be_made() {
+    let server = Server::start().await;
+    let api = server.api();
+    for (pointer, token) in [
+        ("/scopes", json!({"tenant": "acme", "scopes": ["admin"]})),
+        ("/tenant", json!({"tenant": "ac*", "scopes": ["events-write"]})),
+        ("/tenant", json!({"tenant": "*", "scopes": ["events-write"]})),
+        ("/tenant", json!({"tenant": "..", "scopes": ["events-write"]})),
+        ("/scopes", json!({"tenant": "acme", "scopes": []})),
+        ("/scopes/0", json!({"tenant": "acme", "scopes": ["everything"]})),
+        ("/expires_at", json!({"tenant": "acme", "scopes": ["events-write"], "expires_at": "tomorrow"})),
+    ] {
+        assert_eq!(
+            api.post("/v1/tokens", &token).await.pointers().into_iter().collect::<Vec<_>>(),
+            [pointer],
+            "{token}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn abuse_a76_a_revoked_token_is_refused_on_a_connection_that_is_open() {
+    let mut server = Server::start().await;
+    let api = server.api();
+    let made = api.post("/v1/tokens", &json!({"scopes": ["admin"]})).await.ok(201);
+    let mut connection = api.with_token(made["token"].as_str().unwrap()).connect().await.unwrap();
+    assert_eq!(connection.send("GET", "/v1/tenants", &[], b"").await.unwrap().status, 200);
+    api.delete(&format!("/v1/tokens/{}", made["id"].as_str().unwrap())).await.ok(204);
+    assert_eq!(connection.send("GET", "/v1/tenants", &[], b"").await.unwrap().status, 401);
+    server.stop().await;
+    server.start_again().await;
+    server.api().with_token(made["token"].as_str().unwrap()).get("/v1/tenants").await.problem(401);
+}
+
+#[tokio::test]
+async fn a_token_expires_at_its_time() {
+    let server = Server::start().await;
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
+    let short = server.api().token(&json!({"scopes": ["admin"], "expires_at": at.to_string()})).await;
+    short.get("/v1/tenants").await.ok(200);
+    eventually("the token has expired", async || {
+        (short.get("/v1/tenants").await.status == 401).then_some(())
+    })
+    .await;
+    assert!(jiff::Timestamp::now() >= at);
+}
+
+#[tokio::test]
+async fn abuse_a53_planted_secrets_come_back_nowhere_and_stand_in_no_log() {
+    let server = crate::harness::Setup::default().set("LOG", "debug").start().await;
+    let receiver = Receiver::start().await;
+    receiver.for_each_event(vec![Reply::status(500), Reply::status(204)]);
+    let acme = server.tenant("acme").await;
+    let secret = "whsec_cGxhbnRlZC1wbGFudGVkLXBsYW50ZWQtcGxhbnRlZA==";
+    let endpoint = acme
+        .endpoint(json!({
+            "url": receiver.url(), "secret": secret, "auth": {"type": "bearer", "token": "planted-token"},
+            "headers": {"X-Key": "hidden-header"}
+        }))
+        .await;
+    let token =
+        acme.api.post("/v1/tokens", &json!({"tenant": "acme", "scopes": ["webhooks-read"]})).await.ok(201);
+    let event = acme.publish(json!({"data": {"name": "planted-payload"}})).await;
+    acme.wait_for_status(&event, "succeeded").await;
+    // A header of the owner's own is no secret to whoever may read the endpoint; the log is for more eyes.
+    for text in [acme.delivery_of(&event).await.to_string(), server.log()] {
+        assert!(!text.contains("hidden-header"), "{text}");
+    }
+    let texts = [
+        acme.api.get("/v1/tokens").await.text(),
+        acme.api.get(&endpoint.path).await.text(),
+        acme.api.get(&acme.path("endpoints")).await.text(),
+        acme.api.json("PATCH", &endpoint.path, &json!({"name": "n", "auth": {"token": ""}})).await.text(),
+        acme.api
+            .json(
+                "PATCH",
+                &endpoint.path,
+                &json!({"secret": "whsec_planted", "headers": {"X-Key": "planted\n"}}),
+            )
+            .await
+            .text(),
+        acme.delivery_of(&event).await.to_string().replace("planted-payload", ""),
+        server.log(),
+    ];
+    for text in &texts {
+        for planted in ["planted", "cGxhbnRlZC", token["token"].as_str().unwrap(), TOKEN] {
+            assert!(!text.contains(planted), "{planted} in {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_configured_token_the_first_start_makes_one_in_a_file_that_only_its_owner_reads() {
+    let mut server = crate::harness::Setup::default().without("ADMIN_TOKEN").start().await;
+    let file = server.database().with_file_name("postrider-admin-token");
+    let token = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    assert!(token.len() >= 32);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!server.log().contains(&token), "it is shown to a terminal alone");
+    server.api().with_token(&token).get("/v1/tenants").await.ok(200);
+    server.api().with_token("").get("/v1/tenants").await.problem(401);
+    let database = std::fs::metadata(server.database()).unwrap().permissions().mode() & 0o777;
+    assert_eq!(database, 0o600);
+    server.stop().await;
+    server.start_again().await;
+    server.api().with_token(&token).get("/v1/tenants").await.ok(200);
+}
+
+#[tokio::test]
+async fn health_readiness_and_the_openapi_document_are_open_to_all() {
+    let server = Server::start().await;
+    let nobody = server.api().with_token("");
+    assert_eq!(nobody.get("/healthz").await.ok(200)["ok"], true);
+    let ready = nobody.get("/readyz").await.ok(200);
+    assert_eq!(ready["ok"], true, "{ready}");
+    assert!(ready["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{ready}");
+    let document = nobody.get("/openapi.json").await.ok(200);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let operations: BTreeMap<_, _> = document["paths"].as_object().unwrap().iter().collect();
+    for path in [
+        "/v1/events",
+        "/v1/tenants/{tenant}/endpoints/{id}",
+        "/v1/tenants/{tenant}/deliveries/{id}/retry",
+        "/v1/tokens",
+    ] {
+        assert!(operations.contains_key(&path.to_owned()), "{path}");
+    }
+    // Figures are the operator's, where they are served at all.
+    nobody.get("/metrics").await.problem(401);
+    let operator = server.api().get("/metrics").await;
+    assert!([200, 404].contains(&operator.status), "{operator:?}");
+}
+
+#[tokio::test]
+async fn every_operation_of_the_openapi_document_asks_for_a_token_unless_it_says_otherwise() {
+    let server = Server::start().await;
+    let nobody = server.api().with_token("");
+    let document = nobody.get("/openapi.json").await.ok(200);
+    let mut seen = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let open =
+                operation["security"].as_array().is_some_and(|all| all.iter().any(|one| *one == json!({})));
+            if open || !["get", "put", "post", "patch", "delete"].contains(&method.as_str()) {
+                continue;
+            }
+            let path = path.replace("{tenant}", "acme").replace("{id}", "x");
+            nobody.json(&method.to_uppercase(), &path, &json!({})).await.problem(401);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "{seen} operations");
+}
+
+#[tokio::test]
+async fn request_ids_are_echoed_or_made() {
+    let server = Server::start().await;
+    let answer = server.api().send("GET", "/v1/nothing", &[("x-request-id", "mine-1")], b"").await;
+    assert_eq!(
+        (answer.header("x-request-id"), &answer.problem(404)["request_id"]),
+        (Some("mine-1"), &json!("mine-1"))
+    );
+    for bad in ["", "a b", &"x".repeat(10_000), "\u{1b}[31m"] {
+        let answer = server.api().send("GET", "/healthz", &[("x-request-id", bad)], b"").await;
+        assert!(answer.header("x-request-id").is_none_or(|id| id != bad), "{bad:?}");
+    }
+    let waited = tokio::time::timeout(Duration::from_secs(5), server.api().get("/healthz")).await;
+    assert!(waited.is_ok());
+}

@@ -1,0 +1,23 @@
+//! The server as a whole: what is published against what arrives, one module for each promise.
+
+mod access;
+mod batches;
+mod breaker;
+mod crashes;
+mod delivery;
+mod durability;
+mod endpoint_fields;
+mod idempotency;
+mod lifecycle;
+mod limits;
+mod log;
+mod ordering;
+mod own_network;
+mod receivers;
+mod retries;
+mod start;
+
+mod abuse_connections;
+mod abuse_endpoints;
+mod abuse_input;
+mod abuse_receivers;
