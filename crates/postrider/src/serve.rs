@@ -80,27 +80,35 @@ impl Running {
         raise_open_files();
         let path = database_path(&config.database)?;
         // Listening first: a port in use must not touch the database.
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
         let (store, writer) = {
             let path = path.clone();
-            tokio::task::spawn_blocking(move || postrider_sqlite::open(&path, postrider_sqlite::SqliteConfig::default()))
-                .await??
+            tokio::task::spawn_blocking(move || {
+                postrider_sqlite::open(&path, postrider_sqlite::SqliteConfig::default())
+            })
+            .await??
         };
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+        let directory = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .map_or_else(|| PathBuf::from("."), Path::to_path_buf);
         let dispatcher = dispatcher(config)?;
         let engine =
             Engine::start(engine_config(config, &directory)?, store, Box::new(writer), dispatcher).await?;
         engine.ensure_operator().await?;
         let configured = config.admin_token.as_ref().map(|token| token.expose().to_owned());
-        let admin_token = engine.ensure_admin_token(configured.as_deref(), &directory.join(TOKEN_FILE)).await?;
+        let admin_token =
+            engine.ensure_admin_token(configured.as_deref(), &directory.join(TOKEN_FILE)).await?;
         let grace = Duration::from_secs(config.shutdown_grace_s);
         let (stop, stopped) = oneshot::channel();
         let server_config = ServerConfig { grace: grace / 2, ..ServerConfig::default() };
-        let serving = postrider_server::serve(listener, engine.clone(), metrics_recorder(), server_config, async {
-            // A dropped sender stops it too.
-            let _ = stopped.await;
-        });
+        let serving =
+            postrider_server::serve(listener, engine.clone(), metrics_recorder(), server_config, async {
+                // A dropped sender stops it too.
+                let _ = stopped.await;
+            });
         let server = tokio::spawn(serving);
         Ok(Self { address, engine, admin_token, grace, stop, server })
     }
@@ -139,7 +147,11 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
             probe_initial: seconds(config.breaker.probe_initial_s),
             probe_max: seconds(config.breaker.probe_max_s),
         },
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000, checked on loading")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 1000, checked on loading"
+        )]
         jitter_permille: (config.retry_jitter * 1_000.0) as u32,
         window_entries: usize::try_from(config.window_entries)?,
         window_bytes: usize::try_from(config.window_bytes)?,
@@ -168,13 +180,16 @@ fn url_policy(config: &Config) -> anyhow::Result<UrlPolicy> {
         .outbound
         .nat64_prefixes
         .iter()
-        .map(|prefix| prefix.parse().map_err(|error| anyhow::anyhow!("outbound.nat64_prefixes: {prefix}: {error}")))
+        .map(|prefix| {
+            prefix.parse().map_err(|error| anyhow::anyhow!("outbound.nat64_prefixes: {prefix}: {error}"))
+        })
         .collect::<anyhow::Result<_>>()?;
     Ok(UrlPolicy {
         allow_loopback: config.dev,
         allow_private: config.outbound.allow_private,
         nat64_prefixes,
-        own_addresses: postrider_dispatch::own_addresses().context("this host's own addresses cannot be listed")?,
+        own_addresses: postrider_dispatch::own_addresses()
+            .context("this host's own addresses cannot be listed")?,
     })
 }
 
@@ -190,7 +205,8 @@ fn dispatcher(config: &Config) -> anyhow::Result<Dispatcher> {
         extra_roots,
         ..DispatchConfig::default()
     };
-    let resolver = HickoryResolver::from_system().context("the system's resolver configuration cannot be used")?;
+    let resolver =
+        HickoryResolver::from_system().context("the system's resolver configuration cannot be used")?;
     Ok(Dispatcher::new(dispatch, Arc::new(resolver), Arc::new(TcpDial))?)
 }
 
@@ -213,9 +229,12 @@ fn metrics_recorder() -> Option<metrics_exporter_prometheus::PrometheusHandle> {
 }
 
 fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
+    // What a new database is made with concerns nobody who did not ask for it.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("refinery_core=warn,{}", config.log))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colours = io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     // A log that was started before (by a test) stays.
     let _ = match config.log_format {
         LogFormat::Text => builder.try_init(),

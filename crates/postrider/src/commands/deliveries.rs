@@ -41,9 +41,9 @@ pub(crate) struct One {
 /// Which deliveries.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Whose [default: all tenants', for operators]
+    /// Whose
     #[arg(long)]
-    tenant: Option<String>,
+    tenant: String,
     /// Only those with this status
     #[arg(long, value_parser = ["pending", "succeeded", "failed", "cancelled", "skipped"])]
     status: Option<String>,
@@ -56,9 +56,6 @@ pub(crate) struct ListArgs {
     /// Only with this ordering key
     #[arg(long)]
     key: Option<String>,
-    /// Only about this subject
-    #[arg(long)]
-    subject: Option<String>,
     /// Only from this time on, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -107,36 +104,27 @@ async fn list(args: ListArgs, output: Output) -> anyhow::Result<()> {
         kind: args.kind,
         endpoint: args.endpoint,
         key: args.key,
-        subject: args.subject,
+        subject: None,
         since: args.since,
         until: args.until,
         event: args.event,
     };
-    let answer = match &args.tenant {
-        Some(tenant) => client.list_deliveries(tenant, &filter, &page).await?,
-        None => client.list_all_deliveries(&filter, &page).await?,
-    };
-    let all_tenants = args.tenant.is_none();
+    let answer = client.list_deliveries(&args.tenant, &filter, &page).await?;
     output.answer(answer.json(), || {
-        let mut rows = table(&answer.data, all_tenants);
+        let mut rows = table(&answer.data);
         next_page(&mut rows, answer.next_cursor.as_deref());
         rows
     })
 }
 
-fn table(deliveries: &[Delivery], all_tenants: bool) -> Rows {
+fn table(deliveries: &[Delivery]) -> Rows {
     let mut rows = Rows::new(&["id", "status", "type", "endpoint", "attempts", "last", "created", "reason"]);
     for delivery in deliveries {
-        let endpoint = if all_tenants {
-            format!("{}/{}", delivery.tenant, delivery.endpoint)
-        } else {
-            delivery.endpoint.clone()
-        };
         rows.row([
             delivery.id.clone(),
             delivery.status.clone(),
             delivery.kind.clone(),
-            endpoint,
+            delivery.endpoint.clone(),
             delivery.attempts.to_string(),
             or_dash(delivery.last_status_code),
             or_dash(delivery.created_at.as_ref()),
@@ -175,11 +163,19 @@ fn attempts(attempts: &[Attempt]) -> Rows {
             or_dash(attempt.status_code),
             or_dash(attempt.duration_ms),
             or_dash(attempt.remote_address.as_ref()),
-            plain(attempt.error.as_ref()),
+            attempt.error.as_ref().map(fault).unwrap_or_default(),
             shorten(attempt.response_body.as_deref().unwrap_or_default()),
         ]);
     }
     rows
+}
+
+/// An attempt's error as a person reads it: its kind, and what is said of it.
+fn fault(error: &Value) -> String {
+    match (error["kind"].as_str(), error["detail"].as_str()) {
+        (Some(kind), Some(detail)) => format!("{kind}: {detail}"),
+        _ => plain(Some(error)),
+    }
 }
 
 /// A JSON value as a person reads it: a text without quotes, nothing for null.
