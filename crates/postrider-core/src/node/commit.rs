@@ -355,7 +355,7 @@ impl<R> Node<R> {
         for update in &group.updates {
             let tenant = update.delivery.tenant;
             let shard = &mut self.shards[usize::from(ShardNo::of(tenant).0)];
-            shard.updated(update, group.last, &mut self.common);
+            shard.updated(update, group.last, now, &mut self.common);
         }
         for (owner, key, head) in flight.releases {
             let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];

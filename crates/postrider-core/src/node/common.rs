@@ -1,12 +1,13 @@
 //! What all shards of a node share: budgets, the ring of endpoints that are ready, timers, and what the next commit holds.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::input::{Attempt, Counts, Load};
+use super::LOADS_IN_FLIGHT;
+use super::input::{Attempt, Counts, Load, What};
+use super::recent::Recent;
 use crate::breaker::BreakerConfig;
 use crate::id::{EndpointNo, Position, TenantNo};
 use crate::record::{Edit, LaneKey, Update};
@@ -69,10 +70,10 @@ impl Default for NodeConfig {
 
 /// Blocked ordering keys over all endpoints, beyond which an endpoint that adds one trips.
 pub(crate) const BLOCKED_KEYS_NODE: usize = 65_536;
-/// Pages being read at once.
-const LOADS_IN_FLIGHT: usize = 16;
 /// Entries of a page, at most.
 const PAGE_ENTRIES: usize = 256;
+/// Deliveries that every endpoint may have ready in memory however full it is, so that none starves because of others.
+const RUNNABLE_MIN: usize = 4;
 
 pub(crate) type Owner = (TenantNo, EndpointNo);
 
@@ -86,7 +87,8 @@ pub(crate) struct Common {
     pub(crate) blocked_keys: usize,
     /// Endpoints that may start an attempt now, in turn.
     pub(crate) ready: VecDeque<Owner>,
-    pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Owner)>>,
+    /// When endpoints are looked at again: one time each.
+    pub(crate) timers: BTreeSet<(Timestamp, Owner)>,
     pub(crate) wanted: VecDeque<Load>,
     pub(crate) loading: usize,
     pub(crate) committed: Position,
@@ -102,6 +104,7 @@ pub(crate) struct Common {
     pub(crate) arrivals: Vec<Entry>,
     /// Deliveries with updates that are not durable yet, and how many.
     pub(crate) settling: FxHashMap<Position, u32>,
+    pub(crate) recent: Recent,
     /// Until when nothing is attempted because of a fault of ours, and how long the next such pause is.
     pub(crate) fault_until: Option<Timestamp>,
     pub(crate) fault_pause: Duration,
@@ -124,7 +127,7 @@ impl Common {
             unproven_in_flight: 0,
             blocked_keys: 0,
             ready: VecDeque::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             wanted: VecDeque::new(),
             loading: 0,
             committed: Position::ZERO,
@@ -135,6 +138,7 @@ impl Common {
             releases: Vec::new(),
             arrivals: Vec::new(),
             settling: FxHashMap::default(),
+            recent: Recent::default(),
             fault_until: None,
             fault_pause: FAULT_PAUSE.0,
             attempts: Vec::new(),
@@ -181,44 +185,61 @@ impl Common {
         self.bytes = self.bytes.saturating_sub(entry.event.weight());
     }
 
-    /// How many entries one endpoint may keep in memory now: less as the node fills up, so that a few with a backlog do
-    /// not take it all.
-    pub(crate) fn share(&self) -> usize {
-        match self.free_entries() {
-            0 => 0,
+    /// Entries that still find room, for an endpoint whose last attempt succeeded or another: the latter leave half of the
+    /// memory to the former, so that a thousand hanging ones cannot fill it.
+    fn free_for(&self, proven: bool) -> usize {
+        let kept = if proven { 0 } else { self.config.window_entries / 2 };
+        self.free_entries().saturating_sub(kept)
+    }
+
+    /// How many entries an endpoint may keep in memory now: less as the node fills up, so that a few with a backlog do
+    /// not take it all, but always a few.
+    pub(crate) fn share(&self, proven: bool) -> usize {
+        match self.free_for(proven) {
+            0 => self.least(),
             free => (free / 8).clamp(16, 4_096),
         }
+    }
+
+    /// What every endpoint may have in memory.
+    fn least(&self) -> usize {
+        match self.bytes {
+            bytes if bytes < self.config.window_bytes => RUNNABLE_MIN,
+            bytes if bytes < self.config.window_bytes * 2 => 1,
+            _ => 0,
+        }
+    }
+
+    /// Bounds a wanted page by the room there is; `None` if it has to wait. `runnable`: what the endpoint has in memory
+    /// that is not stuck behind something else.
+    pub(crate) fn grant(&self, mut load: Load, proven: bool, runnable: usize) -> Option<Load> {
+        match load.what {
+            What::Due(_) | What::Retries(..) | What::Held(..) => {
+                let room = (self.free_for(proven) / LOADS_IN_FLIGHT).min(PAGE_ENTRIES);
+                let room = room.max(self.least().saturating_sub(runnable));
+                if room == 0 {
+                    return None;
+                }
+                load.entries = load.entries.min(room);
+                let bytes_free = self.config.window_bytes.saturating_sub(self.bytes);
+                load.bytes = load.bytes.min(bytes_free / LOADS_IN_FLIGHT);
+            }
+            // What ends whole pages of deliveries waits for the updates before it.
+            What::Any | What::Before(_) if self.updates.len() >= self.config.undurable_max => return None,
+            What::Any | What::Before(_) | What::Count => {}
+        }
+        Some(load)
+    }
+
+    /// Whether what was read of a delivery, with everything up to `read` in place, may be out of date.
+    pub(crate) fn stale(&self, delivery: Position, read: Position) -> bool {
+        self.settling.contains_key(&delivery) || self.recent.since(delivery, read)
     }
 
     pub(crate) fn push_update(&mut self, update: Update) {
         self.first_update_at.get_or_insert(update.at);
         *self.settling.entry(update.delivery.position).or_default() += 1;
         self.updates.push(update);
-    }
-
-    /// The next page to read, if one is wanted and there is room for it.
-    pub(crate) fn next_load(&mut self) -> Option<Load> {
-        if self.loading >= LOADS_IN_FLIGHT {
-            return None;
-        }
-        let free = self.free_entries();
-        let room = (free / LOADS_IN_FLIGHT).min(PAGE_ENTRIES);
-        let front = self.wanted.front()?;
-        let needs_room = matches!(
-            front.what,
-            super::input::What::Due(_) | super::input::What::Retries(..) | super::input::What::Held(..)
-        );
-        if needs_room && room == 0 {
-            return None;
-        }
-        let mut load = self.wanted.pop_front()?;
-        if needs_room {
-            load.entries = load.entries.min(room).max(1);
-            let bytes_free = self.config.window_bytes.saturating_sub(self.bytes);
-            load.bytes = load.bytes.min(bytes_free / LOADS_IN_FLIGHT);
-        }
-        self.loading += 1;
-        Some(load)
     }
 
     pub(crate) fn own_fault(&mut self, now: Timestamp) {

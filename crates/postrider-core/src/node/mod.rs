@@ -10,6 +10,7 @@
 mod commit;
 pub(crate) mod common;
 mod input;
+mod recent;
 
 use std::time::Duration;
 
@@ -34,6 +35,10 @@ const QUANTUM: usize = 8;
 const UNPROVEN_SHARE: usize = 2;
 /// How often pending work is looked over for what has expired, at most and at least.
 const EXPIRY_EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3_600));
+/// Pages being read at once.
+pub(crate) const LOADS_IN_FLIGHT: usize = 16;
+/// Wanted pages that are looked at in one go for one that there is room for.
+const LOADS_LOOKED_AT: usize = 16;
 /// How long until pages that could not be read are tried again.
 const PAGE_RETRY: Duration = Duration::from_secs(1);
 
@@ -115,14 +120,13 @@ impl<R> Node<R> {
 
     /// Does what is due by now.
     fn tick(&mut self, now: Timestamp) {
-        while let Some(&std::cmp::Reverse((at, owner))) = self.common.timers.peek() {
+        while let Some(&(at, owner)) = self.common.timers.first() {
             if at > now {
                 break;
             }
-            self.common.timers.pop();
+            self.common.timers.pop_first();
             let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
-            let Some(slot) = shard.slots.get_mut(&owner.1) else { continue };
-            if slot.wake_at == Some(at) {
+            if let Some(slot) = shard.slots.get_mut(&owner.1) {
                 slot.wake_at = None;
                 self.poke(owner, now);
             }
@@ -138,11 +142,17 @@ impl<R> Node<R> {
         if self.next_expiry <= now {
             self.next_expiry = now + self.expiry_interval();
             let before = now - self.common.config.pending_max;
-            for shard in &self.shards {
-                for slot in shard.slots.values().filter(|s| s.pending > 0 && s.ended().is_none()) {
-                    let (tenant, endpoint, what) = (slot.tenant, slot.no, What::Before(before));
-                    self.common.wanted.push_back(Load { tenant, endpoint, what, entries: 1_000, bytes: 0 });
+            let mut owners: Vec<Owner> = Vec::new();
+            for shard in &mut self.shards {
+                for slot in shard.slots.values_mut().filter(|s| s.may_owe() && s.ended().is_none()) {
+                    slot.expiring = Some(before);
+                    owners.push((slot.tenant, slot.no));
                 }
+            }
+            // In order of their numbers, not of the map.
+            owners.sort_unstable();
+            for owner in owners {
+                self.poke(owner, now);
             }
         }
     }
@@ -152,6 +162,9 @@ impl<R> Node<R> {
         let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
         let Some(slot) = shard.slots.get_mut(&owner.1) else { return };
         if slot.deleted && slot.drained && slot.in_flight == 0 && slot.settling == 0 && !slot.loading.any() {
+            if let Some(at) = slot.wake_at.take() {
+                self.common.timers.remove(&(at, owner));
+            }
             shard.slots.remove(&owner.1);
             return;
         }
@@ -167,11 +180,16 @@ impl<R> Node<R> {
             Readiness::At(at) => wake = Some(wake.map_or(at, |w| w.min(at))),
             Readiness::Now | Readiness::Idle => {}
         }
-        if let Some(at) = wake
-            && slot.wake_at.is_none_or(|old| at < old)
-        {
-            slot.wake_at = Some(at);
-            self.common.timers.push(std::cmp::Reverse((at, owner)));
+        // Never now again: a turn that changes nothing would repeat itself.
+        let wake = wake.map(|at| at.max(now + Duration::from_micros(1)));
+        if slot.wake_at != wake {
+            let old = std::mem::replace(&mut slot.wake_at, wake);
+            if let Some(at) = old {
+                self.common.timers.remove(&(at, owner));
+            }
+            if let Some(at) = wake {
+                self.common.timers.insert((at, owner));
+            }
         }
     }
 
@@ -179,9 +197,27 @@ impl<R> Node<R> {
     fn flush(&mut self, now: Timestamp, effects: &mut Effects<R>) {
         self.schedule(now);
         effects.attempts.append(&mut self.common.attempts);
-        while let Some(load) = self.common.next_load() {
+        while let Some(load) = self.next_load() {
             effects.loads.push(load);
         }
+    }
+
+    /// The next page to read, if one is wanted and there is room for it.
+    fn next_load(&mut self) -> Option<Load> {
+        if self.common.loading >= LOADS_IN_FLIGHT {
+            return None;
+        }
+        for _ in 0..self.common.wanted.len().min(LOADS_LOOKED_AT) {
+            let load = self.common.wanted.pop_front()?;
+            let shard = &self.shards[usize::from(ShardNo::of(load.tenant).0)];
+            let Some(slot) = shard.slots.get(&load.endpoint) else { continue };
+            if let Some(load) = self.common.grant(load, slot.proven, slot.runnable(load.what)) {
+                self.common.loading += 1;
+                return Some(load);
+            }
+            self.common.wanted.push_back(load);
+        }
+        None
     }
 
     fn schedule(&mut self, now: Timestamp) {
@@ -196,7 +232,7 @@ impl<R> Node<R> {
                 Some(_) => true,
                 None => false,
             };
-            let undurable = self.common.updates.len() + self.intake.undurable();
+            let undurable = self.undurable();
             if self.common.in_flight >= max || undurable + self.common.in_flight >= undurable_max {
                 return;
             }
@@ -211,7 +247,8 @@ impl<R> Node<R> {
             let quantum = if trial { 1 } else { QUANTUM };
             for _ in 0..quantum {
                 let ready = shard.slots.get(&owner.1).is_some_and(|s| s.readiness(now) == Readiness::Now);
-                if !ready || self.common.in_flight >= max {
+                let full = self.common.in_flight >= max || undurable + self.common.in_flight >= undurable_max;
+                if !ready || full {
                     break;
                 }
                 shard.start(owner.1, now, &mut self.common);
@@ -228,15 +265,26 @@ impl<R> Node<R> {
 
     /// When it wants an [`Input::Tick`] at the latest.
     pub fn next_wake(&self) -> Timestamp {
-        let timer = self.common.timers.peek().map(|t| t.0.0);
-        let fault =
-            self.common.fault_until.filter(|_| self.common.in_flight == 0 && !self.common.ready.is_empty());
+        let timer = self.common.timers.first().map(|(at, _)| *at);
+        let fault = self.common.fault_until.filter(|_| {
+            self.common.in_flight == 0 && !self.common.ready.is_empty() && self.undurable() < self.may_start()
+        });
         let pages = self.failed_pages.iter().map(|(at, _)| *at).min();
         [timer, fault, pages, Some(self.next_expiry)]
             .into_iter()
             .flatten()
             .min()
             .unwrap_or(Timestamp::FAR_FUTURE)
+    }
+
+    /// Outcomes and other updates that are not durable.
+    fn undurable(&self) -> usize {
+        self.common.updates.len() + self.intake.undurable()
+    }
+
+    /// With fewer outcomes undurable, an attempt may start while none is under way.
+    fn may_start(&self) -> usize {
+        if self.common.config.max_in_flight == 0 { 0 } else { self.common.config.undurable_max }
     }
 
     /// How an endpoint stands.

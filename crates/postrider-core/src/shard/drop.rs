@@ -126,15 +126,16 @@ impl Slot {
             // Lanes that exist empty in their order; nothing new enters them.
             self.ordered = false;
         }
-        self.settle_ordering(common);
+        self.settle_ordering(now, common);
         self.set_clock(now);
     }
 
     /// Turns ordering on once nothing is in flight, so that no delivery overtakes one that left before.
-    pub(crate) fn settle_ordering(&mut self, common: &mut Common) {
+    pub(crate) fn settle_ordering(&mut self, now: Timestamp, common: &mut Common) {
         if self.policy.ordered && !self.ordered && self.in_flight == 0 && self.settling == 0 {
             self.drop_window(common);
             self.ordered = true;
+            self.set_clock(now);
         }
     }
 }

@@ -16,8 +16,11 @@ use crate::time::Timestamp;
 
 /// Successors of a blocked head that wait in memory.
 const WAITING_BLOCKED: usize = 16;
-/// Successors of a head that is on its way that wait in memory: one busy key may not fill the window either.
-const WAITING: usize = 64;
+/// With more blocked keys than this, or half of the memory in use, nothing waits in memory behind another one.
+const BLOCKED_WITH_WAITING: usize = 4;
+/// Successors of a head that is on its way that wait in memory (while there is plenty of room, while there is room, and
+/// without any): one busy key may not fill the window either.
+const WAITING: [usize; 3] = [64, 16, 4];
 /// Blocked keys of one endpoint, beyond which it trips.
 const BLOCKED_KEYS_ENDPOINT: usize = 4_096;
 
@@ -51,6 +54,8 @@ pub(crate) struct Held {
     pub(crate) cursor: Position,
     /// A page read at or after this position shows all that is held.
     pub(crate) last: Position,
+    /// The end of the last group that moved one to the held order: a page read before it lacks that one.
+    pub(crate) moved: Position,
     /// Moves to the held order that are not durable yet.
     pub(crate) undurable: u32,
     pub(crate) loading: bool,
@@ -58,7 +63,7 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn from(cursor: Position, last: Position) -> Self {
-        Self { cursor, last, undurable: 0, loading: false }
+        Self { cursor, last, moved: Position::ZERO, undurable: 0, loading: false }
     }
 }
 
@@ -84,7 +89,7 @@ impl Slot {
             self.fresh.push_back(entry);
             return;
         }
-        let room = if lane.blocked.is_some() { WAITING_BLOCKED } else { WAITING };
+        let room = waiting_room(lane.blocked.is_some(), self.blocked_lanes, common);
         let full = lane.held.is_some() || lane.waiting.len() >= room;
         if full && entry.progress.run == 0 {
             self.move_to_held(key, entry, now, common);
@@ -125,10 +130,12 @@ impl Slot {
         now: Timestamp,
         common: &mut Common,
     ) {
+        let live = self.spill.is_none() && self.usable(now);
         match self.lanes.get_mut(&key).and_then(|l| l.held.as_mut()) {
             Some(held) => held.last = held.last.max(last),
-            // The lane got free in the meantime.
-            None => self.enqueue(entry, now, common),
+            // The lane got free in the meantime, and nothing older of it can be in the store only.
+            None if live => self.enqueue(entry, now, common),
+            None => self.forget(&entry, common),
         }
     }
 
@@ -136,7 +143,13 @@ impl Slot {
     pub(crate) fn held_durable(&mut self, key: LaneKey, last: Position) {
         if let Some(held) = self.lanes.get_mut(&key).and_then(|l| l.held.as_mut()) {
             held.undurable = held.undurable.saturating_sub(1);
+            held.moved = held.moved.max(last);
             held.last = held.last.max(last);
+            // An idle lane waited for that.
+            let idle = held.undurable == 0 && !held.loading;
+            if idle && self.lanes.get(&key).is_some_and(|l| l.head.is_none()) {
+                self.idle_lanes.insert(key);
+            }
         }
     }
 
@@ -151,7 +164,7 @@ impl Slot {
         }
         self.holds.insert((blocked.deadline, key));
         lane.blocked = Some(blocked);
-        let keep = WAITING_BLOCKED.min(lane.waiting.len());
+        let keep = waiting_room(true, self.blocked_lanes, common).min(lane.waiting.len());
         // A later run keeps its place in due order and stays: there are few of them, each asked for by a person.
         let (later, surplus): (Vec<Entry>, Vec<Entry>) =
             lane.waiting.drain(keep..).partition(|e| e.progress.run > 0);
@@ -209,6 +222,16 @@ impl Slot {
         }
     }
 
+    /// A head that waits (not one that is being attempted), if it is in memory.
+    fn in_memory(&mut self, place: Place, position: Position) -> Option<&mut Entry> {
+        if let Place::Retry(at) = place
+            && self.retries.contains_key(&(at, position))
+        {
+            return self.retries.get_mut(&(at, position));
+        }
+        self.urgent.iter_mut().chain(&mut self.fresh).find(|e| e.position() == position)
+    }
+
     /// Lets the successors of heads pass whose time is over and which are not being attempted.
     pub(crate) fn overtake(&mut self, now: Timestamp, common: &mut Common) {
         while let Some(&(deadline, key)) = self.holds.first() {
@@ -220,9 +243,7 @@ impl Slot {
             blocked.progress.overtaken = true;
             blocked.progress.blocking = false;
             blocked.progress.held_ms = millis(self.policy.hold_max);
-            if let Place::Retry(at) = blocked.place
-                && let Some(entry) = self.retries.get_mut(&(at, blocked.delivery.position))
-            {
+            if let Some(entry) = self.in_memory(blocked.place, blocked.delivery.position) {
                 entry.progress = blocked.progress;
                 entry.lane = None;
             }
@@ -238,6 +259,19 @@ impl Slot {
                 at: now,
             });
         }
+    }
+}
+
+/// How many successors of one head wait in memory.
+fn waiting_room(blocked: bool, blocked_lanes: usize, common: &Common) -> usize {
+    let free = common.free_entries();
+    let plenty = free > common.config.window_entries / 2;
+    match (blocked, plenty) {
+        (true, true) if blocked_lanes <= BLOCKED_WITH_WAITING => WAITING_BLOCKED,
+        (true, _) => 0,
+        (false, true) => WAITING[0],
+        (false, false) if free > 0 => WAITING[1],
+        (false, false) => WAITING[2],
     }
 }
 

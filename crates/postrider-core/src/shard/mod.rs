@@ -24,7 +24,7 @@ use crate::node::common::Common;
 use crate::node::{Restored, Standing, State};
 use crate::policy::Policy;
 use crate::publication::Publication;
-use crate::record::{Accepted, Event, KeyHash, LaneKey, Owed, Reason, Start};
+use crate::record::{Accepted, Event, KeyHash, LaneKey, Owed, Place, Reason, Start};
 use crate::subscription::Subscriptions;
 use crate::time::Timestamp;
 
@@ -183,7 +183,7 @@ impl Shard {
     /// How an endpoint stands.
     pub(crate) fn standing(&self, no: EndpointNo) -> Option<Standing> {
         let slot = self.slots.get(&no).filter(|s| !s.deleted)?;
-        let state = match (&slot.disabled, slot.breaker.retry_at()) {
+        let state = match (&slot.disabled, slot.breaker.retry_at().map(|at| at.max(slot.hold_until))) {
             (Some(reason), _) => State::Disabled { reason: reason.to_string() },
             (None, _) if !slot.policy.enabled => State::Paused,
             (None, Some(retry_at)) => State::Tripped { retry_at },
@@ -224,17 +224,18 @@ impl Slot {
         now: Timestamp,
         common: &mut Common,
     ) {
+        // An endpoint that is given up has more to end now.
+        self.drained &= self.ended().is_none();
         if let Some(key) = held {
             self.held_accepted(key, entry, last, now, common);
             return;
         }
-        // An endpoint that is given up has more to end now.
-        self.drained &= self.ended().is_none();
-        let live = self.spill.is_none() && self.running() && !self.tripped() && self.entries < common.share();
+        let live = self.spill.is_none() && self.usable(now) && self.entries < self.room(common);
         if live {
             self.enqueue(entry, now, common);
         } else {
-            self.spill_from(entry.position(), entry.position());
+            let rank = if let Place::Due(rank) = entry.place { rank } else { entry.position() };
+            self.spill_from(rank, rank);
         }
     }
 }

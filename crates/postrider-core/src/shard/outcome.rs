@@ -32,6 +32,7 @@ impl Shard {
         let error = finished.record.error.as_ref().map(|(kind, _)| *kind);
         if error == Some(ErrorKind::Local) {
             slot.take_back(entry, &finished, now, common);
+            slot.settle_ordering(now, common);
             return;
         }
         common.network_works();
@@ -41,7 +42,7 @@ impl Shard {
             None => slot.succeeded(entry, finished, now, common),
             Some(kind) => slot.failed(entry, finished, kind, now, common),
         }
-        slot.settle_ordering(common);
+        slot.settle_ordering(now, common);
     }
 }
 
@@ -57,7 +58,7 @@ impl Slot {
         }
         if self.ended().is_some()
             || !self.running()
-            || (self.tripped() && finished.record.trigger != Trigger::Probe)
+            || (!self.usable(now) && finished.record.trigger != Trigger::Probe)
         {
             self.let_go(&entry, common);
             self.put_back_blocked(&entry, now, common);
@@ -129,6 +130,10 @@ impl Slot {
         }
         if let Some(wait) = finished.retry_after {
             self.hold_until = self.hold_until.max(now + wait.min(HOLD_MAX));
+            if self.hold_until > now + NEAR && !self.tripped() {
+                // Memory is for what can be used soon.
+                self.drop_window(common);
+            }
         }
         let gone = status_code == Some(410) && self.policy.gone_disables;
         if gone {
@@ -209,8 +214,8 @@ impl Slot {
             common.releases.push(((self.tenant, self.no), key, entry.position()));
             common.urgent_commit = true;
         }
-        let stays =
-            due.since(now) <= NEAR && !self.tripped() && self.running() && self.entries < common.share();
+        // It is counted in already.
+        let stays = due.since(now) <= NEAR && self.usable(now) && self.entries <= self.room(common);
         if stays {
             self.retries.insert((due, entry.position()), entry);
         } else {

@@ -1,9 +1,9 @@
 //! Paging: when an endpoint wants work from the store, and what is made of a page that was read.
 //!
-//! A page shows the store as it was when it was read. Three rules keep it from bringing anything twice or losing it: what
-//! is being attempted is passed over (its end decides about it); a page ends before a delivery whose update was not
-//! durable when it was read (it is read again a little later); what was accepted after the last group that the node knows
-//! to be committed is left for that group's own arrival.
+//! A page shows the store as it was when it was read. Four rules keep it from bringing anything twice, losing it, or
+//! bringing it too early: what is being attempted is passed over (its end decides about it); a page ends before a delivery
+//! that may have changed since it was read (it is read again); what was accepted after the last group that the node knows
+//! to be committed is left for that group's own arrival; and what was held comes in only after the due work that is older.
 
 use super::outcome::NEAR;
 use super::slot::{Entry, Slot};
@@ -14,12 +14,18 @@ use crate::node::{Load, PageRead, What};
 use crate::record::{Disposition, LaneKey, Loaded, PendingRow, Place, Reason, Status, Trigger, Update};
 use crate::time::Timestamp;
 
-/// Below so many entries in memory an endpoint with spilled work wants more.
-const LOW_WATER: usize = 32;
+/// Below so many entries ready in memory an endpoint with spilled work wants more.
+pub(super) const LOW_WATER: usize = 32;
 /// Candidates that a tripped endpoint's probe chooses from.
 const PROBE_CANDIDATES: usize = 16;
 /// Entries that a page is asked for.
 const PAGE_ENTRIES: usize = 256;
+/// Entries that a page of one lane is asked for.
+const LANE_ENTRIES: usize = 64;
+/// With so many entries in memory, ready or not, no more are paged in.
+const ENTRIES_MAX: usize = 4 * PAGE_ENTRIES;
+/// With so many updates not durable, no more due work is paged in: it may have to be moved behind blocked keys.
+const SETTLING_MAX: u32 = 512;
 /// Bytes of data that a page is asked for.
 const PAGE_BYTES: usize = 1 << 20;
 /// Deliveries ended by one step of an endpoint's removal, at most.
@@ -28,78 +34,116 @@ pub(crate) const DRAIN_STEP: usize = 1_000;
 impl Slot {
     /// Asks for the pages that it can use now.
     pub(crate) fn want_pages(&mut self, now: Timestamp, common: &mut Common) {
-        let (tenant, endpoint) = (self.tenant, self.no);
-        let load = |what, entries| Load { tenant, endpoint, what, entries, bytes: PAGE_BYTES };
         if self.ended().is_some() {
-            if !self.drained && !self.loading.any() && self.in_flight == 0 && self.settling == 0 {
+            let quiet = self.in_flight == 0 && self.settling == 0 && self.reread_after <= common.committed;
+            if !self.drained && !self.loading.any() && quiet {
                 self.loading.drain = true;
-                common.wanted.push_back(load(What::Any, DRAIN_STEP));
+                self.want(What::Any, DRAIN_STEP, common);
             }
             return;
         }
         if !self.counted && !self.loading.drain {
             self.counted = true;
-            common.wanted.push_back(load(What::Count, 0));
+            self.want(What::Count, 0, common);
         }
-        if !self.running() {
+        if self.settling == 0
+            && !self.loading.expired
+            && let Some(before) = self.expiring.take()
+        {
+            self.loading.expired = true;
+            self.want(What::Before(before), DRAIN_STEP, common);
+        }
+        if !self.running() || self.reread_after > common.committed {
             return;
         }
-        let probing = self.tripped();
-        if probing {
-            let due = self.breaker.next_probe().is_some_and(|at| at <= now);
-            if !due || !self.fresh.is_empty() || !self.retries.is_empty() {
-                return;
+        if self.tripped() {
+            let due = self.next_probe().is_some_and(|at| at <= now);
+            if due && self.fresh.is_empty() && self.retries.is_empty() {
+                self.want_due(PROBE_CANDIDATES, common);
+                self.want_retries(Timestamp::FAR_FUTURE, PROBE_CANDIDATES, common);
+                // One of each lane, so that probes go round.
+                self.want_held(PROBE_CANDIDATES, 1, common);
             }
+        } else if self.hold_until <= now + NEAR / 2 {
+            self.want_due(PAGE_ENTRIES.min(self.room(common).max(1)), common);
+            if self.stored_retry.is_some_and(|at| at <= now + NEAR / 2) {
+                self.want_retries(now + NEAR, PAGE_ENTRIES, common);
+            }
+            self.want_held(usize::MAX, LANE_ENTRIES, common);
         }
-        let entries = if probing { PROBE_CANDIDATES } else { PAGE_ENTRIES };
+    }
+
+    fn want(&self, what: What, entries: usize, common: &mut Common) {
+        let (tenant, endpoint) = (self.tenant, self.no);
+        common.wanted.push_back(Load { tenant, endpoint, what, entries, bytes: PAGE_BYTES });
+    }
+
+    fn want_due(&mut self, entries: usize, common: &mut Common) {
         if let Some(spill) = self.spill
             && !self.loading.due
             && self.fresh.len() < LOW_WATER
-            && self.entries < PAGE_ENTRIES
+            && self.entries < ENTRIES_MAX
+            && self.settling < SETTLING_MAX
             && spill.cursor < common.committed
         {
             self.loading.due = true;
-            common.wanted.push_back(load(What::Due(spill.cursor), entries));
+            self.want(What::Due(spill.cursor), entries, common);
         }
-        if let Some(at) = self.stored_retry
-            && !self.loading.retries
-            && (probing || at <= now + NEAR / 2)
-            && self.retries.len() < PAGE_ENTRIES
-        {
+    }
+
+    fn want_retries(&mut self, until: Timestamp, entries: usize, common: &mut Common) {
+        if self.stored_retry.is_some() && !self.loading.retries && self.retries.len() < PAGE_ENTRIES {
             self.loading.retries = true;
             self.stored_while_loading = None;
-            let until = if probing { Timestamp::FAR_FUTURE } else { now + NEAR };
-            common.wanted.push_back(load(What::Retries(self.retry_cursor, until), entries));
+            self.want(What::Retries(self.retry_cursor, until), entries, common);
         }
-        while !self.idle_lanes.is_empty() {
-            let Some(key) = self.idle_lanes.pop_first() else { break };
+    }
+
+    /// Pages for lanes without a head: `lanes` of them at most.
+    fn want_held(&mut self, lanes: usize, entries: usize, common: &mut Common) {
+        let reach = self.spill.map_or(Position::MAX, |s| s.cursor);
+        while let Some(&(position, key)) = self.after_spill.first() {
+            if position > reach {
+                break;
+            }
+            self.after_spill.pop_first();
+            self.idle_lanes.insert(key);
+        }
+        for _ in 0..lanes {
+            if self.entries >= ENTRIES_MAX {
+                return;
+            }
+            let Some(key) = self.idle_lanes.pop_first() else { return };
             let Some(lane) = self.lanes.get_mut(&key).filter(|l| l.head.is_none()) else { continue };
             let Some(held) = &mut lane.held else {
                 self.fill(key);
                 continue;
             };
-            if held.loading {
-                continue;
+            // With moves that are not durable yet it is asked for when they are.
+            if !held.loading && held.undurable == 0 {
+                held.loading = true;
+                self.loading.held += 1;
+                let after = held.cursor;
+                self.want(What::Held(key, after), entries, common);
             }
-            if held.undurable > 0 {
-                // Asked for again when they are durable.
-                continue;
-            }
-            held.loading = true;
-            self.loading.held += 1;
-            common.wanted.push_back(load(What::Held(key, held.cursor), entries.min(64)));
         }
     }
 
-    fn stale(&self, position: Position, common: &Common) -> bool {
-        common.settling.contains_key(&position) || self.settled_while_loading.contains(&position)
+    /// Whether a delivery that a page shows may have changed since; if its change is not durable, pages wait for that.
+    fn stale(&mut self, position: Position, page: Position, common: &mut Common) -> bool {
+        if common.settling.contains_key(&position) {
+            self.reread_after = common.committed.plus(1);
+            common.urgent_commit |= !common.updates.is_empty();
+            return true;
+        }
+        common.stale(position, page)
     }
 
     /// Whether a delivery is in memory already because somebody asked for it by hand.
     fn asked_for(&self, loaded: &Loaded) -> bool {
         let position = loaded.delivery.position;
         loaded.progress.trigger == Trigger::Retry
-            && (self.urgent.iter().any(|e| e.position() == position)
+            && (self.urgent.iter().chain(&self.fresh).any(|e| e.position() == position)
                 || self.lanes.values().any(|l| l.waiting.iter().any(|e| e.position() == position)))
     }
 
@@ -117,15 +161,19 @@ impl Slot {
         let mut cursor = spill.cursor;
         for loaded in page.entries {
             let Place::Due(rank) = loaded.place else { continue };
-            if rank > common.committed || self.stale(loaded.delivery.position, common) {
-                common.urgent_commit |= !common.updates.is_empty();
+            if rank > common.committed {
+                // It, and all after it, comes by itself when the node hears of its group.
+                complete = true;
+                break;
+            }
+            if self.stale(loaded.delivery.position, page.watermark, common) {
                 complete = false;
                 break;
             }
             cursor = rank;
             if !flights.contains_key(&loaded.delivery.position) && !self.asked_for(&loaded) {
-                let entry = Entry::loaded(loaded, self.ordered);
-                self.enqueue(entry, now, common);
+                let lane = self.lane_of(&loaded);
+                self.enqueue(Entry::loaded(loaded, lane), now, common);
             }
         }
         // `enqueue` may have tripped the endpoint and dropped what came.
@@ -159,22 +207,19 @@ impl Slot {
         for loaded in page.entries {
             let Place::Retry(at) = loaded.place else { continue };
             let key = (at, loaded.delivery.position);
-            if self.stale(key.1, common) {
-                common.urgent_commit |= !common.updates.is_empty();
+            if self.stale(key.1, page.watermark, common) {
                 next = Some(at);
                 break;
             }
             if !page.complete || until == Timestamp::FAR_FUTURE {
                 cursor = key;
             }
-            if flights.contains_key(&key.1) || self.retries.contains_key(&key) {
+            if flights.contains_key(&key.1) || self.retries.contains_key(&key) || self.asked_for(&loaded) {
                 continue;
             }
-            let mut entry = Entry::loaded(loaded, self.ordered);
             // A retry from before ordering was turned on has no lane to hold.
-            if !entry.progress.blocking {
-                entry.lane = None;
-            }
+            let lane = self.lane_of(&loaded).filter(|_| loaded.progress.blocking);
+            let entry = Entry::loaded(loaded, lane);
             self.hold(&entry, common);
             self.retries.insert(key, entry);
         }
@@ -194,41 +239,52 @@ impl Slot {
     fn held_page(&mut self, key: LaneKey, page: PageRead, flights: &Flights, common: &mut Common) {
         self.loading.held = self.loading.held.saturating_sub(1);
         let What::Held(_, asked) = page.load.what else { return };
-        let committed = common.committed;
-        let running = self.running() && !self.tripped();
-        let stale: Vec<Position> = page
-            .entries
-            .iter()
-            .map(|l| l.delivery.position)
-            .filter(|p| *p > committed || self.stale(*p, common))
-            .collect();
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
-        let Some(held) = &mut lane.held else { return };
-        held.loading = false;
-        if !running || held.cursor != asked || held.undurable > 0 {
-            self.idle_lanes.insert(key);
-            return;
-        }
+        let too_wide = self.tripped() && page.load.entries > PROBE_CANDIDATES;
+        let running = self.running() && !too_wide;
+        let reach = self.spill.map_or(Position::MAX, |s| s.cursor);
         let mut complete = page.complete;
+        let mut usable = Vec::with_capacity(page.entries.len());
         for loaded in page.entries {
             let position = loaded.delivery.position;
-            if stale.contains(&position) {
+            if position > common.committed {
+                // It, and all after it, comes by itself when the node hears of its group.
+                complete = true;
+                break;
+            }
+            if self.stale(position, page.watermark, common) {
                 complete = false;
                 break;
             }
-            held.cursor = position;
-            if !flights.contains_key(&position) {
-                let mut entry = Entry::loaded(loaded, true);
-                entry.lane = Some(key);
+            if position > reach {
+                self.after_spill.insert((position, key));
+                complete = false;
+                break;
+            }
+            usable.push(loaded);
+        }
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(held) = &mut lane.held else { return };
+        held.loading = false;
+        if !running || held.cursor != asked || held.undurable > 0 || page.watermark < held.moved {
+            self.idle_lanes.insert(key);
+            return;
+        }
+        for loaded in usable {
+            held.cursor = loaded.delivery.position;
+            if !flights.contains_key(&loaded.delivery.position) {
+                let entry = Entry::loaded(loaded, Some(key));
                 self.entries += 1;
                 common.hold(&entry);
                 lane.waiting.push_back(entry);
             }
         }
-        if complete && held.last <= page.watermark.min(committed) {
+        if complete && held.last <= page.watermark.min(common.committed) {
             lane.held = None;
         }
-        self.fill(key);
+        let waits = lane.waiting.is_empty() && self.after_spill.iter().any(|(_, k)| *k == key);
+        if !waits {
+            self.fill(key);
+        }
     }
 
     /// Ends what a page shows.
@@ -240,7 +296,10 @@ impl Slot {
         let Some((status, reason)) = ending else { return };
         for row in page.rows {
             let position = row.delivery.position;
-            if !flights.contains_key(&position) && !self.stale(position, common) {
+            if position > common.committed {
+                // The node has yet to hear of its group.
+                self.reread_after = common.committed.plus(1);
+            } else if !flights.contains_key(&position) && !common.stale(position, page.watermark) {
                 self.withdraw(row, status, reason, now, common);
             }
         }
@@ -312,11 +371,13 @@ impl Shard {
                 slot.drained = page.rows.is_empty();
                 slot.end_page(page, flights, now, common);
             }
-            What::Before(_) => slot.end_page(page, flights, now, common),
+            What::Before(before) => {
+                slot.loading.expired = false;
+                // A full page: there may be more.
+                slot.expiring = slot.expiring.or((page.rows.len() >= page.load.entries).then_some(before));
+                slot.end_page(page, flights, now, common);
+            }
             What::Count => slot.pending = slot.pending.max(page.count),
-        }
-        if !slot.loading.any() {
-            slot.settled_while_loading = Vec::new();
         }
     }
 
@@ -339,13 +400,16 @@ impl Shard {
                 }
             }
             What::Any => slot.loading.drain = false,
-            What::Before(_) => {}
+            What::Before(before) => {
+                slot.loading.expired = false;
+                slot.expiring = slot.expiring.or(Some(before));
+            }
             What::Count => slot.counted = false,
         }
     }
 
     /// An update became durable, in the group that ends at `last`.
-    pub(crate) fn updated(&mut self, update: &Update, last: Position, common: &mut Common) {
+    pub(crate) fn updated(&mut self, update: &Update, last: Position, now: Timestamp, common: &mut Common) {
         let position = update.delivery.position;
         let open = match common.settling.get_mut(&position) {
             Some(count) if *count > 1 => {
@@ -357,15 +421,14 @@ impl Shard {
                 false
             }
         };
+        common.recent.note(position, last);
         let flying = self.flights.contains_key(&position);
         let Some(slot) = self.slots.get_mut(&update.delivery.endpoint) else { return };
         slot.settling = slot.settling.saturating_sub(1);
-        slot.updated_at = last;
-        if slot.loading.any() {
-            slot.settled_while_loading.push(position);
-        }
         match update.to {
-            Disposition::Pending(Place::Held(key)) => slot.held_durable(key, last),
+            Disposition::Pending(Place::Held(key)) if update.from != Some(Place::Held(key)) => {
+                slot.held_durable(key, last);
+            }
             Disposition::Pending(Place::Retry(at))
                 if !open && !flying && !slot.retries.contains_key(&(at, position)) =>
             {
@@ -373,6 +436,6 @@ impl Shard {
             }
             _ => {}
         }
-        slot.settle_ordering(common);
+        slot.settle_ordering(now, common);
     }
 }

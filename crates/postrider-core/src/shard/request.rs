@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 /// The answer where what the caller read is not up to date any more; reading again helps.
 pub const CHANGING: &str = "the delivery is changing right now: try again";
 
+/// The answer where a key's order would be broken.
+const WAITS: &str = "the delivery waits for an earlier one with its key";
+
 impl Shard {
     /// Brings a delivery's next attempt forward, or starts a new run of one that has ended. It takes the rank `rank`
     /// in the due order. `Ok(false)`: there is nothing to do, because it is being attempted right now.
@@ -39,20 +42,30 @@ impl Shard {
         if self.flights.contains_key(&position) {
             return Ok(false);
         }
-        if common.settling.contains_key(&position) || slot.updated_at > wanted.as_of {
+        if common.stale(position, wanted.as_of) {
             return Err(CHANGING);
         }
         let mut progress = wanted.progress;
         progress.trigger = Trigger::Retry;
-        let mut lane = lane_of(&wanted.event, slot.ordered && !progress.overtaken);
-        match wanted.place {
-            Some(Place::Held(_)) => return Err("the delivery waits for an earlier one with its key"),
-            Some(_) => {
-                let head = lane.and_then(|key| slot.lanes.get(&key)).and_then(|l| l.head);
-                if head.is_some_and(|head| head != position) {
-                    return Err("the delivery waits for an earlier one with its key");
+        let key = lane_of(&wanted.event, true);
+        let head = key.and_then(|key| slot.lanes.get(&key)?.head) == Some(position);
+        let ordered = slot.ordered && !progress.overtaken;
+        let (lane, place) = match wanted.place {
+            Some(Place::Held(_)) if !head => return Err(WAITS),
+            Some(place) => {
+                // Of a key in order only the head may go; what is not in memory may have older ones before it.
+                let retries = matches!(place, Place::Retry(_));
+                if !head && ordered && key.is_some() && !(retries && !progress.blocking) {
+                    return Err(WAITS);
                 }
+                let place = if let Place::Retry(at) = place { Place::Retry(at.min(now)) } else { place };
                 slot.take_from_memory(position, common);
+                let lane = key.filter(|_| head && !progress.overtaken);
+                if let Some(blocked) = lane.and_then(|key| slot.lanes.get_mut(&key)?.blocked.as_mut()) {
+                    blocked.place = place;
+                    blocked.progress = progress;
+                }
+                (lane, place)
             }
             None => {
                 slot.pending += 1;
@@ -62,16 +75,15 @@ impl Shard {
                     trigger: Trigger::Retry,
                     ..Progress::default()
                 };
-                lane = lane_of(&wanted.event, slot.ordered);
+                (key.filter(|_| slot.ordered), Place::Due(rank))
             }
-        }
-        let entry =
-            Entry { delivery: wanted.delivery, event: wanted.event, place: Place::Due(rank), progress, lane };
+        };
+        let entry = Entry { delivery: wanted.delivery, event: wanted.event, place, progress, lane };
         slot.settling += 1;
         common.push_update(Update {
             delivery: entry.delivery,
             from: wanted.place,
-            to: Disposition::Pending(entry.place),
+            to: Disposition::Pending(place),
             progress,
             attempt: None,
             at: now,
@@ -81,18 +93,25 @@ impl Shard {
     }
 
     /// A delivery that was asked for by hand is durable: it goes first, but never over its lane.
-    pub(crate) fn arrive_by_hand(&mut self, entry: Entry, now: Timestamp, common: &mut Common) {
+    pub(crate) fn arrive_by_hand(&mut self, mut entry: Entry, now: Timestamp, common: &mut Common) {
         let Some(slot) = self.slots.get_mut(&entry.delivery.endpoint) else { return };
         if !slot.running() {
             slot.forget(&entry, common);
             return;
         }
+        let blocked = entry.lane.and_then(|key| slot.lanes.get(&key)?.blocked).map(|b| b.delivery.position);
+        if entry.progress.blocking && blocked != Some(entry.position()) {
+            // It was overtaken while the request became durable.
+            entry.progress.blocking = false;
+            entry.progress.overtaken = true;
+            entry.lane = None;
+        }
         if let Some(key) = entry.lane {
             let lane = slot.lanes.entry(key).or_default();
             let mine = lane.head == Some(entry.position());
             let idle = lane.head.is_none() && lane.waiting.is_empty() && lane.held.is_none();
-            if !mine && !idle {
-                slot.enqueue(entry, now, common);
+            if !mine && (!idle || slot.spill.is_some()) {
+                slot.arrive(entry, None, common.committed, now, common);
                 return;
             }
             lane.head = Some(entry.position());
@@ -118,7 +137,8 @@ impl Shard {
         if self.flights.contains_key(&position) {
             return Err("the delivery is being attempted right now: try again");
         }
-        if common.settling.contains_key(&position) || slot.updated_at > wanted.as_of {
+        // It may have been read before the node heard that its group is durable.
+        if position > common.committed || common.stale(position, wanted.as_of) {
             return Err(CHANGING);
         }
         let lane = lane_of(&wanted.event, true);

@@ -7,8 +7,11 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::lane::Lane;
+use super::outcome::NEAR;
+use super::page::LOW_WATER;
 use crate::breaker::Breaker;
 use crate::id::{EndpointNo, Position, TenantNo};
+use crate::node::What;
 use crate::node::common::Common;
 use crate::pace::{Concurrency, Pacer};
 use crate::policy::Policy;
@@ -31,8 +34,7 @@ impl Entry {
         self.delivery.position
     }
 
-    pub(crate) fn loaded(loaded: Loaded, ordered: bool) -> Self {
-        let lane = lane_of(&loaded.event, ordered && !loaded.progress.overtaken);
+    pub(crate) fn loaded(loaded: Loaded, lane: Option<LaneKey>) -> Self {
         Self {
             delivery: loaded.delivery,
             event: loaded.event,
@@ -65,11 +67,12 @@ pub(crate) struct Loading {
     pub(crate) retries: bool,
     pub(crate) held: u32,
     pub(crate) drain: bool,
+    pub(crate) expired: bool,
 }
 
 impl Loading {
     pub(crate) fn any(self) -> bool {
-        self.due || self.retries || self.held > 0 || self.drain
+        self.due || self.retries || self.held > 0 || self.drain || self.expired
     }
 }
 
@@ -100,18 +103,21 @@ pub(crate) struct Slot {
     pub(crate) stored_retry: Option<Timestamp>,
     /// Retries up to here are in memory or done.
     pub(crate) retry_cursor: (Timestamp, Position),
+    /// Lanes whose next held delivery was accepted later than due work that is in the store only, and how far that has to
+    /// be in memory first: an older one of the same key may be among it.
+    pub(crate) after_spill: BTreeSet<(Position, LaneKey)>,
+    /// Pages of work wait for a group after this one: the last page showed a delivery whose update was not durable.
+    pub(crate) reread_after: Position,
+    /// What was accepted before this is to be looked for and ended.
+    pub(crate) expiring: Option<Timestamp>,
     /// Retries that became durable while a page of retries was being read.
     pub(crate) stored_while_loading: Option<Timestamp>,
     pub(crate) loading: Loading,
-    /// Deliveries whose update became durable while a page was being read.
-    pub(crate) settled_while_loading: Vec<Position>,
 
     /// Entries in memory: due, waiting in lanes, or being attempted.
     pub(crate) entries: usize,
     pub(crate) in_flight: u32,
     pub(crate) settling: u32,
-    /// The end of the last group that held an update of one of its deliveries.
-    pub(crate) updated_at: Position,
     pub(crate) breaker: Breaker,
     pub(crate) concurrency: Concurrency,
     pub(crate) pacer: Option<Pacer>,
@@ -159,12 +165,13 @@ impl Slot {
             stored_retry: None,
             retry_cursor: (Timestamp::EPOCH, Position::ZERO),
             stored_while_loading: None,
+            after_spill: BTreeSet::new(),
+            reread_after: Position::ZERO,
+            expiring: None,
             loading: Loading::default(),
-            settled_while_loading: Vec::new(),
             entries: 0,
             in_flight: 0,
             settling: 0,
-            updated_at: Position::ZERO,
             breaker: Breaker::default(),
             concurrency: Concurrency::start(),
             pacer,
@@ -205,6 +212,55 @@ impl Slot {
     /// Whether its owner wants deliveries now.
     pub(crate) fn running(&self) -> bool {
         self.policy.enabled && self.ended().is_none() && self.ordered == self.policy.ordered
+    }
+
+    /// Whether what is due soon can be used soon: not while it is paused or tripped, or asked to be left alone.
+    pub(crate) fn usable(&self, now: Timestamp) -> bool {
+        self.running() && !self.tripped() && self.hold_until <= now + NEAR
+    }
+
+    /// When the next probe may leave; `None` while closed, or while one is under way.
+    pub(crate) fn next_probe(&self) -> Option<Timestamp> {
+        self.breaker.next_probe().map(|at| at.max(self.hold_until))
+    }
+
+    /// Whether anything of its pending work is in the store only.
+    pub(crate) fn has_stored(&self) -> bool {
+        self.spill.is_some()
+            || self.stored_retry.is_some()
+            || !self.idle_lanes.is_empty()
+            || !self.after_spill.is_empty()
+    }
+
+    /// Whether anything may be pending.
+    pub(crate) fn may_owe(&self) -> bool {
+        self.pending > 0 || self.has_stored() || !self.lanes.is_empty()
+    }
+
+    /// Entries in memory that are of use before those of a page would be; not those that wait behind others.
+    pub(crate) fn runnable(&self, what: What) -> usize {
+        if let What::Retries(..) = what {
+            let first_stored = (self.stored_retry.unwrap_or(Timestamp::FAR_FUTURE), Position::ZERO);
+            return self.retries.range(..first_stored).take(LOW_WATER).count();
+        }
+        self.fresh.len() + self.urgent.len() + self.in_flight as usize
+    }
+
+    /// How many entries it may keep in memory: no more than its rate limit lets it use soon.
+    pub(crate) fn room(&self, common: &Common) -> usize {
+        let soon = |n: u32| usize::try_from(n).unwrap_or(usize::MAX).saturating_mul(10).max(16);
+        common.share(self.proven).min(self.policy.per_second.map_or(usize::MAX, soon))
+    }
+
+    /// The lane of a delivery that a page shows.
+    pub(crate) fn lane_of(&self, loaded: &Loaded) -> Option<LaneKey> {
+        if loaded.progress.overtaken {
+            return None;
+        }
+        let key = lane_of(&loaded.event, true)?;
+        // The head of a lane stays in it when ordering is switched off: others wait behind it.
+        let head = self.lanes.get(&key).is_some_and(|l| l.head == Some(loaded.delivery.position));
+        (self.ordered || head).then_some(key)
     }
 
     /// Counts an entry that comes into memory.

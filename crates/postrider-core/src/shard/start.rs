@@ -34,7 +34,7 @@ impl Slot {
                 return self.waits_for_probe(now);
             };
             at = if self.tripped() {
-                match self.breaker.next_probe() {
+                match self.next_probe() {
                     Some(probe) => probe,
                     None => return Readiness::Idle,
                 }
@@ -50,9 +50,8 @@ impl Slot {
 
     /// With nothing in memory, a tripped endpoint wakes for its probe, to page a candidate in.
     fn waits_for_probe(&self, now: Timestamp) -> Readiness {
-        let work = self.spill.is_some() || self.stored_retry.is_some();
-        match self.breaker.next_probe() {
-            Some(at) if work && at > now => Readiness::At(at),
+        match self.next_probe() {
+            Some(at) if self.has_stored() && at > now => Readiness::At(at),
             _ => Readiness::Idle,
         }
     }
@@ -62,10 +61,10 @@ impl Slot {
         let retry = self.stored_retry.filter(|_| self.running() && !self.tripped() && !self.loading.retries);
         let retry = retry.map(|at| at - NEAR / 2).filter(|at| *at > now);
         let hold = self.holds.first().and_then(|(deadline, _)| self.clock_time(*deadline, now));
-        match (retry, hold) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        // Nothing is paged in while the receiver asked to be left alone.
+        let again = self.hold_until - NEAR / 2;
+        let again = (again > now && self.running() && self.has_stored()).then_some(again);
+        [retry, hold, again].into_iter().flatten().min()
     }
 
     /// Takes the next delivery to attempt; the caller made sure that one may leave.

@@ -522,6 +522,8 @@ impl World {
                 && !other.progress.overtaken
                 && other.order >= since
                 && other.order < row.order
+                // A later run of an old delivery takes its turn anywhere behind the lane's head.
+                && other.delivery.position < row.delivery.position
             {
                 self.fail(&format!("{position:?} of the same key is still owed ({:?})", other.place));
             }
@@ -839,10 +841,14 @@ impl World {
         {
             return false;
         }
-        let Some(lane) = row.lane.filter(|_| ordered && !row.progress.overtaken) else { return true };
+        let Some(lane) = row.lane.filter(|_| !row.progress.overtaken) else { return true };
         !self.store.pending[&row.delivery.endpoint].iter().any(|p| {
             let other = &self.store.rows[p];
-            other.lane == Some(lane) && !other.progress.overtaken && other.order < row.order
+            // Lanes that exist when ordering is switched off empty in their order.
+            (ordered || other.progress.blocking)
+                && other.lane == Some(lane)
+                && !other.progress.overtaken
+                && other.order < row.order
         })
     }
 
@@ -901,6 +907,9 @@ impl World {
     fn check_holds(&mut self, passed: Duration) {
         let mut over = None;
         for (no, positions) in &self.store.pending {
+            if positions.is_empty() {
+                continue;
+            }
             let policy = &self.policies[no];
             if !policy.ordered || !policy.enabled {
                 continue;
