@@ -179,6 +179,7 @@ impl Engine {
             version,
             doc: Bytes::copy_from_slice(&endpoint.doc),
             secrets: Bytes::copy_from_slice(&endpoint.secrets),
+            at: now,
         };
         let change = Change { edit, policy: Some(policy(&config, version, self.config())) };
         let is_new = before.is_none();

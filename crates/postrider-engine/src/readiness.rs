@@ -19,7 +19,6 @@ pub struct Readiness {
     pub checks: Vec<(&'static str, Result<(), String>)>,
 }
 
-
 impl Engine {
     /// Whether the store commits, every loop runs, and due deliveries do not wait too long.
     pub fn readiness(&self) -> Readiness {
@@ -53,7 +52,8 @@ impl Engine {
         metrics::counter!("postrider_deliveries_owed_total").absolute(counts.owed);
         metrics::counter!("postrider_attempts_total", "result" => "succeeded").absolute(counts.succeeded);
         metrics::counter!("postrider_attempts_total", "result" => "failed").absolute(counts.failed);
-        metrics::counter!("postrider_attempts_total", "result" => "local_fault").absolute(counts.local_faults);
+        metrics::counter!("postrider_attempts_total", "result" => "local_fault")
+            .absolute(counts.local_faults);
         metrics::counter!("postrider_breakers_tripped_total").absolute(counts.tripped);
         metrics::counter!("postrider_commits_total").absolute(counts.groups);
         gauge("postrider_attempts_in_flight", in_flight);

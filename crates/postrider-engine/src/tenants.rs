@@ -46,8 +46,8 @@ impl Engine {
         let before = self.directory().tenant(id.as_str());
         let no = before.as_ref().map_or_else(|| editing.tenant(), |before| before.no);
         let doc = config.to_doc();
-        let edit = Edit::PutTenant { no, id: id.as_str().into(), doc: doc.clone() };
         let now = wall();
+        let edit = Edit::PutTenant { no, id: id.as_str().into(), doc: doc.clone(), at: now };
         let created_at = before.as_ref().map_or(now, |before| before.created_at);
         let tenant = Arc::new(Tenant { no, id, doc, created_at, updated_at: now });
         let made = Arc::clone(&tenant);

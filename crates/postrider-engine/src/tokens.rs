@@ -162,9 +162,10 @@ impl Engine {
         hash: [u8; 32],
         config: TokenConfig,
     ) -> Result<Arc<Token>, ServiceError> {
+        let at = wall();
         let change =
-            Change { edit: Edit::PutToken { id: id.clone(), hash, doc: config.to_doc() }, policy: None };
-        let token = Arc::new(Token { id, hash, config, created_at: wall() });
+            Change { edit: Edit::PutToken { id: id.clone(), hash, doc: config.to_doc(), at }, policy: None };
+        let token = Arc::new(Token { id, hash, config, created_at: at });
         let made = Arc::clone(&token);
         let then = move |directory: &Directory, durable: bool| {
             if durable {

@@ -1,0 +1,5 @@
+//! The engine on the embedded store, with a writer that can be told to fail.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod faults;
+mod stand;

@@ -1,0 +1,200 @@
+//! What the tests stand on: an engine, a receiver that counts, and a writer with a switch for faults.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use postrider_core::endpoint::EndpointConfig;
+use postrider_core::id::TenantNo;
+use postrider_core::publication::{Publication, Receipt, Refusal};
+use postrider_core::record::{Group, KeyHash};
+use postrider_core::tenant::TenantConfig;
+use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
+use postrider_engine::{Engine, EngineConfig, WriterConfig};
+use postrider_sqlite::{SqliteConfig, SqliteWriter};
+use postrider_store::{Maintenance, StoreError, Writer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the writer does instead of committing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    None,
+    /// The disk is full: nothing is written.
+    Full,
+    /// The write or fsync failed, and nothing of the group is on the disk.
+    Lost,
+    /// The write or fsync is said to have failed, but the group is on the disk.
+    Kept,
+}
+
+/// The switch of a writer.
+pub(crate) struct Switch {
+    pub(crate) fault: Mutex<Fault>,
+    pub(crate) faults: AtomicU32,
+    /// Commits on a handle whose last result was not known: must stay 0.
+    pub(crate) reused: AtomicU32,
+}
+
+struct Faulty {
+    inner: Box<SqliteWriter>,
+    switch: Arc<Switch>,
+    doubtful: bool,
+}
+
+impl Writer for Faulty {
+    fn commit(&mut self, group: &Group) -> Result<(), StoreError> {
+        if self.doubtful {
+            self.switch.reused.fetch_add(1, Ordering::SeqCst);
+        }
+        let fault = *self.switch.fault.lock();
+        if fault != Fault::None {
+            self.switch.faults.fetch_add(1, Ordering::SeqCst);
+        }
+        match fault {
+            Fault::None => self.inner.commit(group),
+            Fault::Full => Err(StoreError::Full("no space left on device".into())),
+            Fault::Lost => {
+                self.doubtful = true;
+                Err(StoreError::Unknown("input/output error".into()))
+            }
+            Fault::Kept => {
+                self.inner.commit(group)?;
+                self.doubtful = true;
+                *self.switch.fault.lock() = Fault::None;
+                Err(StoreError::Unknown("input/output error".into()))
+            }
+        }
+    }
+
+    fn reopen(&mut self, writer: u64, number: u64) -> Result<bool, StoreError> {
+        let found = self.inner.reopen(writer, number)?;
+        self.doubtful = false;
+        Ok(found)
+    }
+
+    fn maintain(&mut self, how: Maintenance) -> Result<bool, StoreError> {
+        if self.doubtful { Ok(false) } else { self.inner.maintain(how) }
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        self.inner.close()
+    }
+}
+
+pub(crate) struct Stand {
+    pub(crate) engine: Engine,
+    pub(crate) tenant: TenantNo,
+    pub(crate) switch: Arc<Switch>,
+    /// How often each event arrived, by `webhook-id`.
+    pub(crate) arrived: Arc<Mutex<BTreeMap<String, u32>>>,
+}
+
+impl Stand {
+    pub(crate) async fn start(directory: &Path) -> Self {
+        let (store, writer) =
+            postrider_sqlite::open(&directory.join("p.db"), SqliteConfig::default()).unwrap();
+        let switch = Arc::new(Switch {
+            fault: Mutex::new(Fault::None),
+            faults: AtomicU32::new(0),
+            reused: AtomicU32::new(0),
+        });
+        let writer = Faulty { inner: Box::new(writer), switch: switch.clone(), doubtful: false };
+        let policy = UrlPolicy { allow_loopback: true, ..UrlPolicy::default() };
+        let dispatch = DispatchConfig { policy: policy.clone(), ..DispatchConfig::default() };
+        let resolver = Arc::new(HickoryResolver::from_system().unwrap());
+        let dispatcher = Dispatcher::new(dispatch, resolver, Arc::new(TcpDial)).unwrap();
+        let config = EngineConfig {
+            url_policy: policy,
+            default_schedule: [Duration::from_millis(50)].into(),
+            disable_after: Duration::from_secs(432_000),
+            max_event_bytes: 65_536,
+            max_batch_bytes: 262_144,
+            node: Default::default(),
+            writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
+        };
+        let engine = Engine::start(config, store, Box::new(writer), dispatcher).await.unwrap();
+        let (tenant, _) =
+            engine.put_tenant("acme".parse().unwrap(), &TenantConfig::named("Acme")).await.unwrap();
+        let arrived = Arc::new(Mutex::new(BTreeMap::new()));
+        let port = receiver(arrived.clone()).await;
+        let body = format!(r#"{{"url": "http://127.0.0.1:{port}/", "event_types": ["*"]}}"#);
+        let endpoint = EndpointConfig::parse_create(body.as_bytes(), [7; 24]).unwrap();
+        engine.create_endpoint(tenant.no, endpoint).await.unwrap();
+        Self { engine, tenant: tenant.no, switch, arrived }
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        *self.switch.fault.lock() = fault;
+    }
+
+    /// Publishes an event under an id of its own.
+    pub(crate) async fn publish(&self, id: &str) -> Result<Receipt, Refusal> {
+        let publication = Publication {
+            tenant: self.tenant,
+            event_type: "card.transaction".into(),
+            own_id: Some(id.into()),
+            key: None,
+            attributes: Bytes::new(),
+            occurred_at: None,
+            data: Bytes::from_static(b"{}"),
+            idempotency: None,
+            body: Some(KeyHash::body(id.as_bytes())),
+        };
+        self.engine.publish(vec![publication]).await.remove(0)
+    }
+
+    pub(crate) fn arrivals(&self, id: &str) -> u32 {
+        self.arrived.lock().get(id).copied().unwrap_or_default()
+    }
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "it never came true that {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Takes every request with 200, and counts it by its `Webhook-Id`.
+async fn receiver(arrived: Arc<Mutex<BTreeMap<String, u32>>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let arrived = arrived.clone();
+            tokio::spawn(async move {
+                let mut buffer = Vec::new();
+                loop {
+                    let mut part = [0; 4_096];
+                    match stream.read(&mut part).await {
+                        Ok(n) if n > 0 => buffer.extend_from_slice(&part[..n]),
+                        _ => return,
+                    }
+                    // Requests are small and come one by one: a closing brace ends the body.
+                    if !buffer.ends_with(b"}") {
+                        continue;
+                    }
+                    let text = String::from_utf8_lossy(&buffer).into_owned();
+                    let id = text.lines().find_map(|l| l.strip_prefix("Webhook-Id: ")).unwrap_or_default();
+                    *arrived.lock().entry(id.to_owned()).or_default() += 1;
+                    buffer.clear();
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
