@@ -425,6 +425,8 @@ pub enum Edit {
         id: Box<str>,
         /// Its settings as JSON.
         doc: Bytes,
+        /// When, as who asked for it is told.
+        at: Timestamp,
     },
     /// A tenant removed, with its tokens and endpoints.
     DeleteTenant {
@@ -445,6 +447,8 @@ pub enum Edit {
         doc: Bytes,
         /// Secrets and credentials as JSON; kept apart from the document, only of the current version.
         secrets: Bytes,
+        /// When, as who asked for it is told.
+        at: Timestamp,
     },
     /// An endpoint removed; its pending work is cancelled afterwards, in steps.
     DeleteEndpoint {
@@ -466,6 +470,8 @@ pub enum Edit {
         hash: [u8; 32],
         /// Scopes, tenant, expiry as JSON.
         doc: Bytes,
+        /// When, as who asked for it is told.
+        at: Timestamp,
     },
     /// A token revoked.
     DeleteToken {

@@ -17,11 +17,11 @@ pub(crate) fn apply(conn: &Connection, edits: &[Edit], at: Timestamp) -> Res<()>
 
 fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
     match edit {
-        Edit::PutTenant { no, id, doc } => {
+        Edit::PutTenant { no, id, doc, at } => {
             conn.execute(
                 "INSERT INTO tenants VALUES (?1, ?2, ?3, ?4, ?4)
                  ON CONFLICT (no) DO UPDATE SET id = excluded.id, doc = excluded.doc, updated_at = excluded.updated_at",
-                params![no.0, &**id, &doc[..], at],
+                params![no.0, &**id, &doc[..], at.as_micros()],
             )?;
             raise(conn, Meta::NextTenant, no.0)?;
         }
@@ -32,12 +32,12 @@ fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
                 params![no.0, at],
             )?;
         }
-        Edit::PutEndpoint { no, tenant, id, version, doc, secrets } => {
+        Edit::PutEndpoint { no, tenant, id, version, doc, secrets, at: put_at } => {
             conn.execute(
                 "INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, NULL, NULL, NULL)
                  ON CONFLICT (no) DO UPDATE SET tenant = excluded.tenant, id = excluded.id, version = excluded.version,
                    doc = excluded.doc, secrets = excluded.secrets, updated_at = excluded.updated_at, deleted = 0",
-                params![no.0, tenant.0, &**id, version, &doc[..], &secrets[..], at],
+                params![no.0, tenant.0, &**id, version, &doc[..], &secrets[..], put_at.as_micros()],
             )?;
             conn.execute(
                 "UPDATE endpoint_versions SET replaced_at = ?3 WHERE endpoint = ?1 AND version < ?2 AND replaced_at IS NULL",
@@ -66,10 +66,10 @@ fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
                 ],
             )?;
         }
-        Edit::PutToken { id, hash, doc } => {
+        Edit::PutToken { id, hash, doc, at } => {
             conn.execute(
                 "INSERT OR REPLACE INTO tokens VALUES (?1, ?2, ?3, ?4)",
-                params![&**id, &hash[..], &doc[..], at],
+                params![&**id, &hash[..], &doc[..], at.as_micros()],
             )?;
         }
         Edit::DeleteToken { id } => {

@@ -314,6 +314,7 @@ impl World {
             version: policy.version,
             doc: Bytes::new(),
             secrets: Bytes::new(),
+            at: Timestamp::EPOCH,
         };
         let call = self.call();
         self.input(Input::Edit(vec![Change { edit, policy: Some(policy) }], call));

@@ -3,14 +3,16 @@
 use bytes::Bytes;
 use postrider_core::id::{EndpointNo, TenantNo};
 use postrider_core::record::{Edit, Health};
+use postrider_core::time::Timestamp;
 
 use super::Harness;
 use super::build::{Builder, Draft, TENANT, succeeded};
 
 /// A tenant and an endpoint of it.
 pub fn put(no: u32, version: u32) -> [Edit; 2] {
+    let at = Timestamp::from_secs(version.into());
     [
-        Edit::PutTenant { no: TENANT, id: "acme".into(), doc: Bytes::from_static(b"{}") },
+        Edit::PutTenant { no: TENANT, id: "acme".into(), doc: Bytes::from_static(b"{}"), at },
         Edit::PutEndpoint {
             no: EndpointNo(no),
             tenant: TENANT,
@@ -18,6 +20,7 @@ pub fn put(no: u32, version: u32) -> [Edit; 2] {
             version,
             doc: Bytes::from(format!("{{\"v\":{version}}}")),
             secrets: Bytes::from_static(b"{\"secret\":\"s\"}"),
+            at,
         },
     ]
 }
@@ -33,7 +36,8 @@ pub fn configuration_survives_with_its_versions(harness: &dyn Harness) {
         put(1, 2).into_iter().for_each(|e| b.edit(e));
         b.edit(Edit::PutHealth { no: EndpointNo(1), health: health.clone() });
         for id in ["tok_a", "tok_b"] {
-            b.edit(Edit::PutToken { id: id.into(), hash: [7; 32], doc: Bytes::from_static(b"[]") });
+            let at = Timestamp::from_secs(7);
+            b.edit(Edit::PutToken { id: id.into(), hash: [7; 32], doc: Bytes::from_static(b"[]"), at });
         }
         b.edit(Edit::DeleteToken { id: "tok_a".into() });
         b.commit(&mut *writer, store.committed());
@@ -45,8 +49,12 @@ pub fn configuration_survives_with_its_versions(harness: &dyn Harness) {
     let endpoint = &recovery.endpoints[0];
     assert_eq!((endpoint.version, &endpoint.doc[..], &endpoint.health), (2, &b"{\"v\":2}"[..], &health));
     assert_eq!(&endpoint.secrets[..], b"{\"secret\":\"s\"}");
-    assert!(endpoint.updated_at > endpoint.created_at);
-    assert_eq!(recovery.tokens.iter().map(|t| &*t.id).collect::<Vec<_>>(), ["tok_b"]);
+    // Times are those that who asked was told, not those of the commits.
+    let (first, second) = (Timestamp::from_secs(1), Timestamp::from_secs(2));
+    assert_eq!((endpoint.created_at, endpoint.updated_at), (first, second));
+    assert_eq!((recovery.tenants[0].created_at, recovery.tenants[0].updated_at), (first, second));
+    let tokens: Vec<_> = recovery.tokens.iter().map(|t| (&*t.id, t.created_at)).collect();
+    assert_eq!(tokens, [("tok_b", Timestamp::from_secs(7))]);
     let version = |v| store.endpoint_version(EndpointNo(1), v).unwrap().map(|v| v.doc);
     assert_eq!(version(1), Some(Bytes::from_static(b"{\"v\":1}")));
     assert_eq!(version(3), None);
