@@ -1,4 +1,4 @@
-//! The program as its users run it, against a small server of the test's own.
+//! The program as its users run it: its commands against a small server of the test's own, and the server as a whole.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -15,7 +15,6 @@ mod demo;
 mod fake;
 mod harness;
 mod help;
-mod network;
 mod program;
 mod serving;
 mod verify;

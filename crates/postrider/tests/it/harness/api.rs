@@ -110,13 +110,11 @@ impl Connection {
 pub(crate) struct Api {
     address: SocketAddr,
     token: String,
-    /// Whose network is used, where it is not ours.
-    network_of: Option<u32>,
 }
 
 impl Api {
     pub(crate) fn new(address: SocketAddr, token: &str) -> Self {
-        Self { address, token: token.into(), network_of: None }
+        Self { address, token: token.into() }
     }
 
     /// The same with another token; an empty one is not sent.
@@ -124,21 +122,8 @@ impl Api {
         Self { token: token.into(), ..self.clone() }
     }
 
-    /// The same out of a process's network.
-    pub(crate) fn in_network_of(&self, pid: u32) -> Self {
-        Self { network_of: Some(pid), ..self.clone() }
-    }
-
     pub(crate) async fn connect(&self) -> io::Result<Connection> {
-        let stream = match self.network_of {
-            None => TcpStream::connect(self.address).await?,
-            Some(pid) => {
-                let address = self.address;
-                let stream = crate::network::inside(pid, move || std::net::TcpStream::connect(address))?;
-                stream.set_nonblocking(true)?;
-                TcpStream::from_std(stream)?
-            }
-        };
+        let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let mut head = format!("host: {}\r\n", self.address);
         if !self.token.is_empty() {
