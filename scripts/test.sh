@@ -65,6 +65,11 @@ need curl curl
 need python3 python3
 need node nodejs
 need npm npm
+# The tests look at system calls, give rights up, and run in a network of their own.
+need strace strace
+need setpriv util-linux
+need unshare util-linux
+need ip iproute2
 for component in rustfmt clippy; do
   "cargo-${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
