@@ -91,7 +91,7 @@ impl Slot {
         }
         let room = waiting_room(lane.blocked.is_some(), self.blocked_lanes, common);
         let full = lane.held.is_some() || lane.waiting.len() >= room;
-        if full && entry.progress.run == 0 {
+        if full {
             self.move_to_held(key, entry, now, common);
         } else {
             self.entries += 1;
@@ -165,11 +165,7 @@ impl Slot {
         self.holds.insert((blocked.deadline, key));
         lane.blocked = Some(blocked);
         let keep = waiting_room(true, self.blocked_lanes, common).min(lane.waiting.len());
-        // A later run keeps its place in due order and stays: there are few of them, each asked for by a person.
-        let (later, surplus): (Vec<Entry>, Vec<Entry>) =
-            lane.waiting.drain(keep..).partition(|e| e.progress.run > 0);
-        lane.waiting.extend(later);
-        for entry in surplus {
+        for entry in lane.waiting.split_off(keep) {
             self.let_go(&entry, common);
             self.move_to_held(key, entry, now, common);
         }

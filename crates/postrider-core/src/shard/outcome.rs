@@ -168,11 +168,11 @@ impl Slot {
         self.put_back_blocked(&entry, now, common);
         self.update(&entry, Some(finished), Disposition::Pending(entry.place), now, common);
         match entry.place {
-            Place::Retry(_) => {
+            Place::Due(_) | Place::Held(_) if self.running() => self.fresh.push_back(entry),
+            _ => {
                 self.let_go(&entry, common);
                 self.forget(&entry, common);
             }
-            _ => self.fresh.push_back(entry),
         }
     }
 

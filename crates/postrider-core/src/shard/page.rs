@@ -270,8 +270,11 @@ impl Slot {
             return;
         }
         for loaded in usable {
-            held.cursor = loaded.delivery.position;
-            if !flights.contains_key(&loaded.delivery.position) {
+            let position = loaded.delivery.position;
+            held.cursor = position;
+            // A later run, which may have any position, takes the cursor back to before what is in memory.
+            let here = lane.head == Some(position) || lane.waiting.iter().any(|e| e.position() == position);
+            if !here && !flights.contains_key(&position) {
                 let entry = Entry::loaded(loaded, Some(key));
                 self.entries += 1;
                 common.hold(&entry);

@@ -54,7 +54,11 @@ fn run_all(base: u64, count: u64, flavour: impl Fn(&mut Rng) -> Flavour) {
     for seed in range {
         let mut rng = Rng::new(seed ^ 0x5EED);
         let flavour = flavour(&mut rng);
+        let began = std::time::Instant::now();
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(seed, flavour)));
+        if began.elapsed().as_millis() > 1500 {
+            eprintln!("SLOW {seed} {:?}", began.elapsed());
+        }
         if outcome.is_err() {
             eprintln!("SEED={seed} fails: {flavour:?}");
             failed.push(seed);

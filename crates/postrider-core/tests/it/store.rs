@@ -39,10 +39,27 @@ pub(crate) struct Endpoint {
     pub(crate) last_sequence: u64,
 }
 
+/// Class (due, retry, held), then rank, time or lane, then position.
+type PlaceKey = (u8, u64, Position);
+
+fn place_key(place: Place, position: Position) -> PlaceKey {
+    match place {
+        Place::Due(rank) => (0, rank.0, position),
+        Place::Retry(at) => (1, u64::try_from(at.as_micros()).unwrap(), position),
+        Place::Held(lane) => (2, lane.0, position),
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) rows: BTreeMap<Position, Row>,
     pub(crate) pending: BTreeMap<EndpointNo, BTreeSet<Position>>,
+    /// What is pending by where it is kept, in the order of pages.
+    places: BTreeMap<EndpointNo, BTreeSet<PlaceKey>>,
+    /// What is pending by its key.
+    pub(crate) lanes: BTreeMap<(EndpointNo, LaneKey), BTreeSet<Position>>,
+    /// What stands in its key's way.
+    pub(crate) blocking: BTreeSet<Position>,
     pub(crate) endpoints: BTreeMap<EndpointNo, Endpoint>,
     pub(crate) keys: BTreeMap<KeyHash, Known>,
     pub(crate) ids: BTreeSet<String>,
@@ -84,10 +101,6 @@ impl Store {
                     Start::Held(lane) => (Status::Pending, None, Place::Held(lane)),
                     Start::Skipped(reason) => (Status::Skipped, Some(reason), Place::Due(position)),
                 };
-                if status == Status::Pending {
-                    owed_count += 1;
-                    self.pending.entry(owed.endpoint).or_default().insert(position);
-                }
                 let delivery = DeliveryRef {
                     position,
                     event: accepted.event.position,
@@ -109,6 +122,10 @@ impl Store {
                         triggers: Vec::new(),
                     },
                 );
+                if status == Status::Pending {
+                    owed_count += 1;
+                    self.index(position);
+                }
             }
             let known = Known {
                 id: accepted.event.id(),
@@ -131,6 +148,30 @@ impl Store {
         self.committed = group.last;
         self.number = (group.writer, group.number);
         Ok(())
+    }
+
+    fn index(&mut self, position: Position) {
+        let row = &self.rows[&position];
+        let no = row.delivery.endpoint;
+        self.pending.entry(no).or_default().insert(position);
+        self.places.entry(no).or_default().insert(place_key(row.place, position));
+        if let Some(lane) = row.lane {
+            self.lanes.entry((no, lane)).or_default().insert(position);
+        }
+        if row.progress.blocking {
+            self.blocking.insert(position);
+        }
+    }
+
+    fn forget(&mut self, position: Position) {
+        let row = &self.rows[&position];
+        let no = row.delivery.endpoint;
+        self.pending.entry(no).or_default().remove(&position);
+        self.places.entry(no).or_default().remove(&place_key(row.place, position));
+        if let Some(lane) = row.lane {
+            self.lanes.entry((no, lane)).or_default().remove(&position);
+        }
+        self.blocking.remove(&position);
     }
 
     fn edit(&mut self, edit: &Edit) {
@@ -160,6 +201,18 @@ impl Store {
     }
 
     fn update(&mut self, update: &Update, first: Position) -> Result<(), String> {
+        let position = update.delivery.position;
+        if self.rows.get(&position).is_some_and(Row::pending) {
+            self.forget(position);
+        }
+        let result = self.update_row(update, first);
+        if self.rows.get(&position).is_some_and(Row::pending) {
+            self.index(position);
+        }
+        result
+    }
+
+    fn update_row(&mut self, update: &Update, first: Position) -> Result<(), String> {
         let position = update.delivery.position;
         if position >= first {
             return Err(format!("an update of {position:?} in the group that accepts it"));
@@ -198,7 +251,6 @@ impl Store {
                 if !row.pending() {
                     row.status = Status::Pending;
                     row.reason = None;
-                    self.pending.entry(row.delivery.endpoint).or_default().insert(position);
                     let Place::Due(rank) = place else {
                         return Err(format!("a run that begins at {place:?}"));
                     };
@@ -212,7 +264,6 @@ impl Store {
                 if (status == Status::Succeeded) == reason.is_some() {
                     return Err(format!("{status:?} with reason {reason:?}"));
                 }
-                self.pending.entry(row.delivery.endpoint).or_default().remove(&position);
             }
         }
         Ok(())
@@ -220,10 +271,6 @@ impl Store {
 
     fn pending_rows(&self, endpoint: EndpointNo) -> impl Iterator<Item = &Row> {
         self.pending.get(&endpoint).into_iter().flatten().map(|position| &self.rows[position])
-    }
-
-    pub(crate) fn pending_count(&self) -> usize {
-        self.pending.values().map(BTreeSet::len).sum()
     }
 
     /// Reads a page as it is now.
@@ -237,25 +284,21 @@ impl Store {
             next: None,
             count: 0,
         };
-        let mut found: Vec<((Timestamp, Position), &Row)> = Vec::new();
-        for row in self.pending_rows(load.endpoint) {
-            let position = row.delivery.position;
-            match (load.what, row.place) {
-                (What::Due(after), Place::Due(rank)) if rank > after => {
-                    found.push(((Timestamp::EPOCH, rank), row))
-                }
-                (What::Retries(after, until), Place::Retry(at)) if (at, position) > after && at <= until => {
-                    found.push(((at, position), row));
-                }
-                (What::Held(key, after), Place::Held(lane)) if lane == key && position > after => {
-                    found.push(((Timestamp::EPOCH, position), row));
-                }
-                _ => {}
+        let all = BTreeSet::new();
+        let places = self.places.get(&load.endpoint).unwrap_or(&all);
+        let max = Position(u64::MAX);
+        let found = match load.what {
+            What::Due(after) => places.range((0, after.0 + 1, Position::ZERO)..(1, 0, Position::ZERO)),
+            What::Retries((at, after), until) => {
+                let from = place_key(Place::Retry(at), after.plus(1));
+                places.range(from..=place_key(Place::Retry(until), max))
             }
-        }
-        found.sort_unstable_by_key(|(key, _)| *key);
+            What::Held(lane, after) => places.range((2, lane.0, after.plus(1))..=(2, lane.0, max)),
+            _ => all.range((0, 0, Position::ZERO)..),
+        };
         let mut bytes = 0;
-        for (n, (_, row)) in found.iter().enumerate() {
+        for (n, (_, _, position)) in found.enumerate() {
+            let row = &self.rows[position];
             bytes += row.event.data.len() + row.event.attributes.len();
             if n > 0 && (n >= load.entries || bytes > load.bytes) {
                 page.complete = false;
@@ -286,12 +329,9 @@ impl Store {
         let last = page.entries.last().map(|l| (retry_time(l.place), l.delivery.position));
         let last = if page.complete { last.max(Some((until, Position::MAX))) } else { last };
         let last = last.unwrap_or(after);
-        self.pending_rows(page.load.endpoint)
-            .filter_map(|row| match row.place {
-                Place::Retry(at) if (at, row.delivery.position) > last => Some(at),
-                _ => None,
-            })
-            .min()
+        let from = place_key(Place::Retry(last.0), Position(last.1.0.saturating_add(1)));
+        let (_, at, _) = self.places.get(&page.load.endpoint)?.range(from..(2, 0, Position::ZERO)).next()?;
+        Some(Timestamp::from_micros(i64::try_from(*at).unwrap()))
     }
 
     /// What somebody who names a delivery reads of it.

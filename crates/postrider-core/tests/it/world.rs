@@ -517,10 +517,9 @@ impl World {
                 self.fail(&format!("two of one key at once: {:?} is under way", other.delivery.position));
             }
         }
-        for position in self.store.pending.get(&no).into_iter().flatten() {
+        for position in self.store.lanes.get(&(no, lane)).into_iter().flatten() {
             let other = &self.store.rows[position];
-            if other.lane == Some(lane)
-                && !other.progress.overtaken
+            if !other.progress.overtaken
                 && other.order >= since
                 && other.order < row.order
                 // A later run of an old delivery takes its turn anywhere behind the lane's head.
@@ -843,13 +842,13 @@ impl World {
             return false;
         }
         let Some(lane) = row.lane.filter(|_| !row.progress.overtaken) else { return true };
-        !self.store.pending[&row.delivery.endpoint].iter().any(|p| {
+        !self.store.lanes[&(row.delivery.endpoint, lane)].iter().any(|p| {
             let other = &self.store.rows[p];
-            // Lanes that exist when ordering is switched off empty in their order.
-            (ordered || other.progress.blocking)
-                && other.lane == Some(lane)
+            // Lanes that exist when ordering is switched off empty in their order; a later run of an old delivery may block
+            // newer ones.
+            *p != row.delivery.position
                 && !other.progress.overtaken
-                && other.order < row.order
+                && (other.progress.blocking || (ordered && other.order < row.order))
         })
     }
 
@@ -907,27 +906,18 @@ impl World {
 
     fn check_holds(&mut self, passed: Duration) {
         let mut over = None;
-        for (no, positions) in &self.store.pending {
-            if positions.is_empty() {
+        for position in &self.store.blocking {
+            let row = &self.store.rows[position];
+            let no = row.delivery.endpoint;
+            let (Some(policy), endpoint) = (self.policies.get(&no), &self.store.endpoints[&no]) else {
                 continue;
-            }
-            let policy = &self.policies[no];
-            if !policy.ordered || !policy.enabled {
-                continue;
-            }
-            let endpoint = &self.store.endpoints[no];
-            let standing = self.node.standing(endpoint.tenant, *no);
-            if standing.is_none_or(|s| s.state != State::Active) {
-                continue;
-            }
-            for position in positions {
-                let row = &self.store.rows[position];
-                if row.progress.blocking && !row.progress.overtaken {
-                    let held = self.holding.entry(*position).or_default();
-                    *held += passed;
-                    if *held > policy.hold_max + self.hold_slack {
-                        over = Some((*position, *held));
-                    }
+            };
+            let active = || self.node.standing(endpoint.tenant, no).is_some_and(|s| s.state == State::Active);
+            if policy.ordered && policy.enabled && !row.progress.overtaken && active() {
+                let held = self.holding.entry(*position).or_default();
+                *held += passed;
+                if *held > policy.hold_max + self.hold_slack {
+                    over = Some((*position, *held));
                 }
             }
         }
