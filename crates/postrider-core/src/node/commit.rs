@@ -428,6 +428,7 @@ impl<R> Node<R> {
                 place: held.map_or(Place::Due(position), Place::Held),
                 progress: Progress::default(),
                 lane: held.or_else(|| lane_of(event, slot.ordered)),
+                gone: false,
             };
             Slot::arrive(slot, entry, held, last, now, &mut self.common);
             self.poke((event.tenant, owed.endpoint), now);

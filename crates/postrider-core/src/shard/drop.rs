@@ -30,7 +30,9 @@ impl Slot {
                 self.lanes.get_mut(&key).map(|l| std::mem::take(&mut l.waiting)).unwrap_or_default();
             for entry in waiting {
                 self.let_go(&entry, common);
-                self.forget(&entry, common);
+                if !entry.gone {
+                    self.forget(&entry, common);
+                }
             }
         }
     }

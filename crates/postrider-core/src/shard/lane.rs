@@ -167,7 +167,9 @@ impl Slot {
         let keep = waiting_room(true, self.blocked_lanes, common).min(lane.waiting.len());
         for entry in lane.waiting.split_off(keep) {
             self.let_go(&entry, common);
-            self.move_to_held(key, entry, now, common);
+            if !entry.gone {
+                self.move_to_held(key, entry, now, common);
+            }
         }
         if self.blocked_lanes > BLOCKED_KEYS_ENDPOINT || common.blocked_keys > BLOCKED_KEYS_NODE {
             let config = common.config.breaker;
@@ -188,22 +190,33 @@ impl Slot {
     pub(crate) fn advance(&mut self, key: LaneKey, head: Position, common: &mut Common) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         if lane.head.is_some_and(|h| h != head) {
+            // One that was withdrawn while it waited.
+            if let Some(at) = lane.waiting.iter().position(|e| e.gone && e.position() == head)
+                && let Some(entry) = lane.waiting.remove(at)
+            {
+                self.let_go(&entry, common);
+            }
             return;
         }
         lane.head = None;
         self.unblock(key, common);
-        self.fill(key);
+        self.fill(key, common);
     }
 
     /// Gives an idle lane its next head, from memory or (by a page that is asked for later) from the store.
-    pub(crate) fn fill(&mut self, key: LaneKey) {
+    pub(crate) fn fill(&mut self, key: LaneKey, common: &mut Common) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         if lane.head.is_some() {
             return;
         }
         if let Some(next) = lane.waiting.pop_front() {
             lane.head = Some(next.position());
-            self.fresh.push_front(next);
+            if next.gone {
+                // The one after it leaves when that is durable.
+                self.let_go(&next, common);
+            } else {
+                self.fresh.push_front(next);
+            }
         } else if lane.held.is_none() {
             self.lanes.remove(&key);
         } else {

@@ -116,7 +116,7 @@ impl Slot {
             let Some(key) = self.idle_lanes.pop_first() else { return };
             let Some(lane) = self.lanes.get_mut(&key).filter(|l| l.head.is_none()) else { continue };
             let Some(held) = &mut lane.held else {
-                self.fill(key);
+                self.fill(key, common);
                 continue;
             };
             // With moves that are not durable yet it is asked for when they are.
@@ -286,7 +286,7 @@ impl Slot {
         }
         let waits = lane.waiting.is_empty() && self.after_spill.iter().any(|(_, k)| *k == key);
         if !waits {
-            self.fill(key);
+            self.fill(key, common);
         }
     }
 
@@ -318,11 +318,19 @@ impl Slot {
         common: &mut Common,
     ) {
         let position = row.delivery.position;
-        self.take_from_memory(position, common);
+        let waiting = row
+            .lane
+            .and_then(|key| self.lanes.get_mut(&key)?.waiting.iter_mut().find(|e| e.position() == position));
+        let waits = waiting.is_some();
+        if let Some(entry) = waiting {
+            entry.gone = true;
+        } else {
+            self.take_from_memory(position, common);
+        }
         self.pending = self.pending.saturating_sub(1);
         self.settling += 1;
         if let Some(key) = row.lane
-            && self.lanes.get(&key).is_some_and(|l| l.head == Some(position))
+            && (waits || self.lanes.get(&key).is_some_and(|l| l.head == Some(position)))
         {
             common.releases.push(((self.tenant, self.no), key, position));
             common.urgent_commit = true;

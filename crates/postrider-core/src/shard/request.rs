@@ -78,7 +78,8 @@ impl Shard {
                 (key.filter(|_| slot.ordered), Place::Due(rank))
             }
         };
-        let entry = Entry { delivery: wanted.delivery, event: wanted.event, place, progress, lane };
+        let entry =
+            Entry { delivery: wanted.delivery, event: wanted.event, place, progress, lane, gone: false };
         slot.settling += 1;
         common.push_update(Update {
             delivery: entry.delivery,

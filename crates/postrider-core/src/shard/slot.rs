@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) progress: Progress,
     /// The lane that it takes part in: none without a key, without ordering, or once overtaken.
     pub(crate) lane: Option<LaneKey>,
+    /// Withdrawn while it waited in its lane; it stands there until that is durable.
+    pub(crate) gone: bool,
 }
 
 impl Entry {
@@ -41,6 +43,7 @@ impl Entry {
             place: loaded.place,
             progress: loaded.progress,
             lane,
+            gone: false,
         }
     }
 }
