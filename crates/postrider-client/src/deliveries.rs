@@ -1,8 +1,9 @@
 //! Deliveries: the log, one delivery with its attempts, retry and cancel.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::{Answer, Client, Error, Page, PageRequest};
@@ -18,8 +19,6 @@ pub struct DeliveryFilter {
     pub endpoint: Option<String>,
     /// Ordering key.
     pub key: Option<String>,
-    /// What the event is about.
-    pub subject: Option<String>,
     /// Created at this time or later, RFC 3339.
     pub since: Option<String>,
     /// Created before this time, RFC 3339.
@@ -35,7 +34,6 @@ impl DeliveryFilter {
             ("type", &self.kind),
             ("endpoint", &self.endpoint),
             ("key", &self.key),
-            ("subject", &self.subject),
             ("since", &self.since),
             ("until", &self.until),
             ("event", &self.event),
@@ -53,42 +51,31 @@ pub struct Delivery {
     /// Its id, `dlv_…`.
     pub id: String,
     /// Whose it is.
-    #[serde(default)]
     pub tenant: String,
     /// Event id.
-    #[serde(default)]
     pub event: String,
     /// Endpoint id.
-    #[serde(default)]
     pub endpoint: String,
     /// Event type.
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type")]
     pub kind: String,
     /// Ordering key.
-    #[serde(default)]
     pub key: Option<String>,
-    /// Gapless number within its endpoint.
-    #[serde(default)]
+    /// Gapless number within its endpoint; a skipped delivery has none.
     pub sequence: Option<u64>,
     /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
     pub status: String,
     /// Why it failed, was cancelled or skipped.
-    #[serde(default)]
     pub reason: Option<String>,
-    /// Attempts made; a number in a list.
-    #[serde(default)]
+    /// How many attempts were made.
     pub attempts: u64,
     /// Status code of the last answer.
-    #[serde(default)]
     pub last_status_code: Option<u16>,
     /// When it is tried next, RFC 3339.
-    #[serde(default)]
     pub next_attempt_at: Option<String>,
     /// When it was accepted, RFC 3339.
-    #[serde(default)]
-    pub created_at: Option<String>,
+    pub created_at: String,
     /// When it got its verdict, RFC 3339.
-    #[serde(default)]
     pub finished_at: Option<String>,
 }
 
@@ -98,87 +85,77 @@ pub struct DeliveryDetail {
     /// Its id, `dlv_…`.
     pub id: String,
     /// Whose it is.
-    #[serde(default)]
     pub tenant: String,
     /// Event id.
-    #[serde(default)]
     pub event: String,
     /// Endpoint id.
-    #[serde(default)]
     pub endpoint: String,
     /// Event type.
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type")]
     pub kind: String,
     /// Ordering key.
-    #[serde(default)]
     pub key: Option<String>,
-    /// Gapless number within its endpoint.
-    #[serde(default)]
+    /// Gapless number within its endpoint; a skipped delivery has none.
     pub sequence: Option<u64>,
     /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
     pub status: String,
     /// Why it failed, was cancelled or skipped.
-    #[serde(default)]
     pub reason: Option<String>,
-    /// The attempts, oldest first.
+    /// Whether it held back its key for so long that its successors went on without it.
     #[serde(default)]
+    pub overtaken: bool,
+    /// The attempts, oldest first.
     pub attempts: Vec<Attempt>,
     /// Status code of the last answer.
-    #[serde(default)]
     pub last_status_code: Option<u16>,
     /// When it is tried next, RFC 3339.
-    #[serde(default)]
     pub next_attempt_at: Option<String>,
     /// When it was accepted, RFC 3339.
-    #[serde(default)]
-    pub created_at: Option<String>,
+    pub created_at: String,
     /// When it got its verdict, RFC 3339.
-    #[serde(default)]
     pub finished_at: Option<String>,
+    /// When it first succeeded, whatever came of later runs, RFC 3339.
+    pub first_succeeded_at: Option<String>,
     /// The body as sent.
-    #[serde(default)]
-    pub payload: Option<Box<RawValue>>,
+    pub payload: Box<RawValue>,
 }
 
 /// One HTTP request made for a delivery, and what came back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its id, `att_…`.
-    #[serde(default)]
     pub id: String,
     /// Which passage through the schedule.
-    #[serde(default)]
-    pub run: Option<u64>,
+    pub run: u32,
     /// Which attempt of the run.
-    #[serde(default)]
-    pub number: Option<u64>,
+    pub number: u32,
     /// When it began, RFC 3339.
-    #[serde(default)]
-    pub started_at: Option<String>,
+    pub started_at: String,
     /// How long it took, in milliseconds.
-    #[serde(default)]
-    pub duration_ms: Option<f64>,
+    pub duration_ms: f64,
     /// Status code of the answer.
-    #[serde(default)]
     pub status_code: Option<u16>,
     /// Why there was no answer, or why it did not count.
-    #[serde(default)]
-    pub error: Option<Value>,
+    pub error: Option<AttemptError>,
     /// The address that was connected to.
-    #[serde(default)]
     pub remote_address: Option<String>,
     /// As sent, secrets and signatures masked.
-    #[serde(default)]
-    pub request_headers: Option<Value>,
+    pub request_headers: BTreeMap<String, String>,
     /// As received; not kept for a first-try success.
-    #[serde(default)]
-    pub response_headers: Option<Value>,
+    pub response_headers: BTreeMap<String, String>,
     /// The first 4 KiB as received; not kept for a first-try success.
-    #[serde(default)]
-    pub response_body: Option<String>,
-    /// `schedule`, `retry`, `replay`, `test` or `probe`.
-    #[serde(default)]
-    pub trigger: Option<String>,
+    pub response_body: String,
+    /// `schedule`, `retry`, `test` or `probe`.
+    pub trigger: String,
+}
+
+/// What went wrong with an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// The kind of failure, such as `status`, `timeout` or `dns`.
+    pub kind: String,
+    /// What happened, in words.
+    pub detail: String,
 }
 
 impl Client {
@@ -193,18 +170,6 @@ impl Client {
         page: &PageRequest,
     ) -> Result<Answer<Page<Delivery>>, Error> {
         self.get(&["v1", "tenants", tenant, "deliveries"], &filter.query(page)).await
-    }
-
-    /// Reads a page of all tenants' deliveries, newest first (operators only).
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn list_all_deliveries(
-        &self,
-        filter: &DeliveryFilter,
-        page: &PageRequest,
-    ) -> Result<Answer<Page<Delivery>>, Error> {
-        self.get(&["v1", "deliveries"], &filter.query(page)).await
     }
 
     /// Reads one delivery with its attempts.

@@ -23,13 +23,10 @@ pub struct EndpointSpec {
     /// Types it takes: exact, a prefix ending in `.*`, or `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_types: Option<Vec<String>>,
-    /// What else must hold of an event: `{"attributes": …, "data": […]}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filters: Option<Value>,
     /// `false` pauses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// How requests authenticate: `{"type": "none" | "basic" | "bearer" | "api_key" | "oauth2", …}`.
+    /// How requests authenticate: `{"type": "none" | "basic" | "bearer" | "api_key", …}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Value>,
     /// Headers added to every request.
@@ -38,21 +35,18 @@ pub struct EndpointSpec {
     /// Signing secret, `whsec_…`; the server makes one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// Its profile; the tenant's when absent.
+    /// How its webhooks look; `standard` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// Profiles that sign beside its own for a time: `[{"profile", "until"}]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub also_sign: Option<Value>,
     /// `none` or `key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordering: Option<String>,
     /// How long a failing delivery holds back its key, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold_max_s: Option<u64>,
+    pub hold_max_s: Option<u32>,
     /// How long an attempt may take, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
+    pub timeout_ms: Option<u32>,
     /// Attempts a second at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
@@ -62,26 +56,23 @@ pub struct EndpointSpec {
     /// Its own retry schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// How decisions are taken for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<Value>,
     /// Whatever its owner wants to remember.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Map<String, Value>>,
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// Attempts a second at most.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimit {
-    /// Attempts started in any one second.
-    pub per_second: f64,
+    /// Attempts that begin within any second at most, 1 to 10,000.
+    pub per_second: u32,
 }
 
 /// A retry schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// Waits before the second and each further attempt, in seconds.
-    pub schedule_s: Vec<u64>,
+    pub schedule_s: Vec<u32>,
 }
 
 /// A JSON merge patch (RFC 7396) of an endpoint: a field set to null goes back to its default.
@@ -96,8 +87,6 @@ pub enum EndpointState {
     Active,
     /// Deliveries are held until it is enabled again.
     Paused,
-    /// Its ownership challenge is not passed.
-    Unverified,
     /// Its circuit is open; it is probed.
     Tripped,
     /// It gave up.
@@ -112,7 +101,6 @@ impl std::fmt::Display for EndpointState {
         f.write_str(match self {
             Self::Active => "active",
             Self::Paused => "paused",
-            Self::Unverified => "unverified",
             Self::Tripped => "tripped",
             Self::Disabled => "disabled",
             Self::Other(other) => other,
@@ -123,51 +111,56 @@ impl std::fmt::Display for EndpointState {
 /// An endpoint as read back. Secrets never come back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Its id, `ep_…` or the tenant's own.
+    /// Its id, `ep_…`.
     pub id: String,
     /// Whose it is.
-    #[serde(default)]
     pub tenant: String,
     /// Where deliveries go.
     pub url: String,
     /// Name for people.
-    #[serde(default)]
     pub name: Option<String>,
     /// What it is for.
-    #[serde(default)]
     pub description: Option<String>,
     /// Types it takes.
-    #[serde(default)]
     pub event_types: Vec<String>,
-    /// Whether it takes deliveries.
+    /// `false` while paused.
+    pub enabled: bool,
+    /// How requests authenticate, without credentials.
+    pub auth: Value,
+    /// Headers added to every request; their values are masked.
+    pub headers: BTreeMap<String, String>,
+    /// Whether a signing secret is set.
+    pub secret_set: bool,
+    /// How its webhooks look.
+    pub profile: String,
+    /// `none` or `key`.
+    pub ordering: String,
+    /// How long a failing delivery holds back its key, in seconds.
+    pub hold_max_s: u32,
+    /// How long an attempt may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// Attempts a second at most; none is no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// Attempts at the same time at most.
+    pub max_in_flight: u32,
+    /// Its own retry schedule; none is the server's.
+    pub retry: Option<Retry>,
+    /// What its owner wants to remember.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether deliveries go out.
     pub state: EndpointState,
     /// Why it is disabled.
-    #[serde(default)]
     pub reason: Option<String>,
     /// When a tripped one is probed next, RFC 3339.
-    #[serde(default)]
     pub retry_at: Option<String>,
-    /// `false` when paused.
-    #[serde(default)]
-    pub enabled: Option<bool>,
-    /// `none` or `key`.
-    #[serde(default)]
-    pub ordering: Option<String>,
-    /// How requests authenticate, without secrets.
-    #[serde(default)]
-    pub auth: Option<Value>,
-    /// Whether a signing secret is set.
-    #[serde(default)]
-    pub secret_set: Option<bool>,
+    /// Whether it has proven to be the tenant's.
+    pub verified: bool,
     /// Sequence number of the last delivery it was given.
-    #[serde(default)]
-    pub sequence: Option<u64>,
+    pub sequence: u64,
     /// When it was created, RFC 3339.
-    #[serde(default)]
-    pub created_at: Option<String>,
+    pub created_at: String,
     /// When it was last changed, RFC 3339.
-    #[serde(default)]
-    pub updated_at: Option<String>,
+    pub updated_at: String,
 }
 
 /// A signing secret in clear. `Debug` leaves it out.
@@ -237,7 +230,7 @@ impl Client {
         self.send_for_nothing(Method::DELETE, &["v1", "tenants", tenant, "endpoints", id]).await
     }
 
-    /// Reads the signing secret, where the profile allows it.
+    /// Reads the signing secret.
     ///
     /// # Errors
     /// See [`Error`].

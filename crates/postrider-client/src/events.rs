@@ -13,12 +13,8 @@ use crate::{Answer, Client, Error, Problem};
 /// An event to be published. `data` is sent byte for byte.
 #[derive(Debug, Clone, Serialize)]
 pub struct NewEvent {
-    /// Whose it is; either this or `subject`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
-    /// What it is about; either this or `tenant`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    /// Whose it is.
+    pub tenant: String,
     /// The event type.
     #[serde(rename = "type")]
     pub kind: String,
@@ -30,30 +26,25 @@ pub struct NewEvent {
     /// Ordering key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What endpoints filter by.
+    /// Texts that tell about it, kept with it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
-    /// When it happened, RFC 3339.
+    /// When it happened, RFC 3339; when it was accepted, unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<String>,
-    /// When it is not worth delivering any more, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<String>,
 }
 
 impl NewEvent {
     /// An event of a tenant with `data` as it stands.
     pub fn new(tenant: impl Into<String>, kind: impl Into<String>, data: Box<RawValue>) -> Self {
         Self {
-            tenant: Some(tenant.into()),
-            subject: None,
+            tenant: tenant.into(),
             kind: kind.into(),
             data,
             id: None,
             key: None,
             attributes: BTreeMap::new(),
             occurred_at: None,
-            expires_at: None,
         }
     }
 
@@ -83,55 +74,17 @@ pub struct Accepted {
     pub deliveries: u64,
 }
 
-/// The event that a subject's event became for one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TenantEvent {
-    /// The tenant.
-    pub tenant: String,
-    /// The event's id.
-    pub id: String,
-    /// How many deliveries it is owed.
-    pub deliveries: u64,
-}
-
-/// The answer to one published event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Published {
-    /// A tenant's event.
-    One(Accepted),
-    /// A subject's event: one event per tenant.
-    PerTenant {
-        /// One entry per tenant.
-        data: Vec<TenantEvent>,
-    },
-}
-
-impl Published {
-    /// Ids and numbers of deliveries, whatever the event was about.
-    pub fn events(&self) -> Vec<Accepted> {
-        match self {
-            Self::One(accepted) => vec![accepted.clone()],
-            Self::PerTenant { data } => {
-                data.iter().map(|e| Accepted { id: e.id.clone(), deliveries: e.deliveries }).collect()
-            }
-        }
-    }
-}
-
 /// The answer to one item of a batch, at the item's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum BatchItem {
     /// The item is durable.
-    Published(Published),
-    /// The item was refused; the others are not affected.
-    Wrapped {
+    Accepted(Accepted),
+    /// The item was refused, and nothing of it was stored; the others are not affected.
+    Refused {
         /// Why.
         error: Problem,
     },
-    /// The item was refused; the others are not affected.
-    Refused(Problem),
 }
 
 impl BatchItem {
@@ -139,10 +92,10 @@ impl BatchItem {
     ///
     /// # Errors
     /// The problem that the server found with it.
-    pub fn outcome(&self) -> Result<&Published, &Problem> {
+    pub fn outcome(&self) -> Result<&Accepted, &Problem> {
         match self {
-            Self::Published(published) => Ok(published),
-            Self::Wrapped { error } | Self::Refused(error) => Err(error),
+            Self::Accepted(accepted) => Ok(accepted),
+            Self::Refused { error } => Err(error),
         }
     }
 }
@@ -162,7 +115,7 @@ impl Client {
         &self,
         event: &NewEvent,
         idempotency_key: Option<&str>,
-    ) -> Result<Answer<Published>, Error> {
+    ) -> Result<Answer<Accepted>, Error> {
         self.post_events("application/json", to_json(event)?, idempotency_key).await
     }
 
@@ -228,17 +181,12 @@ mod tests {
 
     #[test]
     fn each_form_of_an_item_is_told_apart() {
-        let one: BatchItem = serde_json::from_str(r#"{"id":"e1","deliveries":2}"#).unwrap();
-        assert_eq!(one.outcome().unwrap().events(), [Accepted { id: "e1".into(), deliveries: 2 }]);
-        let two: BatchItem =
-            serde_json::from_str(r#"{"data":[{"tenant":"a","id":"e1","deliveries":1}]}"#).unwrap();
-        assert_eq!(two.outcome().unwrap().events().len(), 1);
-        for refused in [
-            r#"{"error":{"type":"t","title":"Invalid","status":422}}"#,
-            r#"{"type":"t","title":"Invalid","status":422,"errors":[{"pointer":"/type","detail":"missing"}]}"#,
-        ] {
-            let item: BatchItem = serde_json::from_str(refused).unwrap();
-            assert_eq!(item.outcome().unwrap_err().status, 422, "{refused}");
-        }
+        let accepted: BatchItem = serde_json::from_str(r#"{"id":"e1","deliveries":2}"#).unwrap();
+        assert_eq!(accepted.outcome(), Ok(&Accepted { id: "e1".into(), deliveries: 2 }));
+        let refused: BatchItem = serde_json::from_str(
+            r#"{"error":{"type":"t","title":"Invalid","status":422,"errors":[{"pointer":"/type","detail":"missing"}]}}"#,
+        )
+        .unwrap();
+        assert_eq!(refused.outcome().unwrap_err().errors[0].pointer, "/type");
     }
 }

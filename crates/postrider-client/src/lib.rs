@@ -7,7 +7,7 @@
 //! let client = Client::new("http://127.0.0.1:8700", "a-token")?;
 //! let event = NewEvent::json("acme", "card.created", &serde_json::json!({"card": "c-1"}))?;
 //! let accepted = client.publish(&event, None).await?;
-//! println!("{:?}", accepted.events());
+//! println!("{} is owed to {} endpoints", accepted.id, accepted.deliveries);
 //! # Ok(())
 //! # }
 //! ```
@@ -29,10 +29,10 @@ mod tokens;
 
 pub use answer::{Answer, Page, PageRequest};
 pub use client::{Client, Options};
-pub use deliveries::{Attempt, Delivery, DeliveryDetail, DeliveryFilter};
+pub use deliveries::{Attempt, AttemptError, Delivery, DeliveryDetail, DeliveryFilter};
 pub use endpoints::{Endpoint, EndpointPatch, EndpointSpec, EndpointState, RateLimit, Retry, Secret};
 pub use error::{ApiError, Error, FieldError, Problem};
-pub use events::{Accepted, BatchItem, NewEvent, Published, TenantEvent};
+pub use events::{Accepted, BatchItem, NewEvent};
 pub use health::Health;
 pub use tenants::{Tenant, TenantSpec};
 pub use tokens::{CreatedToken, NewToken, Token};

@@ -1,8 +1,9 @@
 //! Tenants: whoever owns webhooks.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::{Answer, Client, Error, Page, PageRequest};
 
@@ -14,18 +15,9 @@ pub struct TenantSpec {
     /// Its profile; `standard` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The kinds of partner it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub integrations: Option<Vec<String>>,
-    /// How card data is guarded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub card_policy: Option<Value>,
-    /// Bounds of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quotas: Option<Value>,
     /// Whatever its operator wants to remember.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Map<String, Value>>,
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// A tenant as read back.
@@ -34,17 +26,15 @@ pub struct Tenant {
     /// Its id.
     pub id: String,
     /// Name for people.
-    #[serde(default)]
-    pub name: String,
-    /// Its profile.
-    #[serde(default)]
+    pub name: Option<String>,
+    /// How its webhooks look unless an endpoint says otherwise.
     pub profile: String,
-    /// The kinds of partner it is.
-    #[serde(default)]
-    pub integrations: Vec<String>,
+    /// What its operator wants to remember.
+    pub metadata: BTreeMap<String, String>,
     /// When it was created, RFC 3339.
-    #[serde(default)]
-    pub created_at: Option<String>,
+    pub created_at: String,
+    /// When it was last changed, RFC 3339.
+    pub updated_at: String,
 }
 
 impl Client {

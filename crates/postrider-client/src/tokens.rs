@@ -25,6 +25,14 @@ pub struct CreatedToken {
     pub id: String,
     /// The token itself.
     pub token: String,
+    /// The tenant it is bound to; none for an operator's.
+    pub tenant: Option<String>,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// When it ends, RFC 3339.
+    pub expires_at: Option<String>,
 }
 
 impl std::fmt::Debug for CreatedToken {
@@ -39,16 +47,12 @@ pub struct Token {
     /// Its id, `tok_…`.
     pub id: String,
     /// The tenant it is bound to; none for an operator's.
-    #[serde(default)]
     pub tenant: Option<String>,
     /// What it may do.
-    #[serde(default)]
     pub scopes: Vec<String>,
     /// When it was made, RFC 3339.
-    #[serde(default)]
-    pub created_at: Option<String>,
+    pub created_at: String,
     /// When it ends, RFC 3339.
-    #[serde(default)]
     pub expires_at: Option<String>,
 }
 

@@ -235,7 +235,8 @@ mod tests {
     fn refused_items_of_a_batch_are_not_counted_as_accepted() {
         let all = br#"{"data":[{"id":"a","deliveries":1},{"id":"b","deliveries":0}]}"#;
         assert_eq!(items(all, 2), [true, true]);
-        let some = br#"{"data":[{"type":"t","title":"Invalid","status":422},{"id":"b","deliveries":1}]}"#;
+        let some =
+            br#"{"data":[{"error":{"type":"t","title":"Invalid","status":422}},{"id":"b","deliveries":1}]}"#;
         assert_eq!(items(some, 2), [false, true]);
         assert_eq!(items(b"nonsense", 2), [false, false]);
     }

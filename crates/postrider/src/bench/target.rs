@@ -171,7 +171,7 @@ impl Target {
         let mut event = NewEvent::json(tenant(prefix, 0), EVENT_TYPE, &serde_json::json!({}))?;
         event.id = Some(run.id(counter));
         recorder.run.store(Some(run.clone()));
-        let owed: u64 = client.publish(&event, None).await?.events().iter().map(|e| e.deliveries).sum();
+        let owed = client.publish(&event, None).await?.deliveries;
         if owed != fanout {
             bail!("the first event is owed to {owed} endpoints instead of {fanout}");
         }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{Attempt, Delivery, DeliveryDetail, DeliveryFilter};
-use serde_json::{Value, json};
+use postrider_client::{Attempt, AttemptError, Delivery, DeliveryDetail, DeliveryFilter};
+use serde_json::json;
 
 use super::tenants::next_page;
 use crate::cli::{Connection, PageArgs};
@@ -104,7 +104,6 @@ async fn list(args: ListArgs, output: Output) -> anyhow::Result<()> {
         kind: args.kind,
         endpoint: args.endpoint,
         key: args.key,
-        subject: None,
         since: args.since,
         until: args.until,
         event: args.event,
@@ -127,7 +126,7 @@ fn table(deliveries: &[Delivery]) -> Rows {
             delivery.endpoint.clone(),
             delivery.attempts.to_string(),
             or_dash(delivery.last_status_code),
-            or_dash(delivery.created_at.as_ref()),
+            delivery.created_at.clone(),
             or_dash(delivery.reason.as_ref()),
         ]);
     }
@@ -137,7 +136,6 @@ fn table(deliveries: &[Delivery]) -> Rows {
 fn details(delivery: &DeliveryDetail) -> Rows {
     let mut rows = Rows::new(&[]);
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let payload = delivery.payload.as_ref().map_or_else(String::new, |p| shorten(p.get()));
     rows.field("id", delivery.id.as_str())
         .field("status", delivery.status.as_str())
         .field("reason", text(&delivery.reason))
@@ -145,11 +143,13 @@ fn details(delivery: &DeliveryDetail) -> Rows {
         .field("type", delivery.kind.as_str())
         .field("endpoint", delivery.endpoint.as_str())
         .field("key", text(&delivery.key))
+        .field("overtaken", if delivery.overtaken { "yes: its successors went on without it" } else { "" })
         .field("sequence", delivery.sequence.map(|n| n.to_string()).unwrap_or_default())
-        .field("created", text(&delivery.created_at))
+        .field("created", delivery.created_at.as_str())
         .field("next attempt", text(&delivery.next_attempt_at))
+        .field("first success", text(&delivery.first_succeeded_at))
         .field("finished", text(&delivery.finished_at))
-        .field("payload", payload);
+        .field("payload", shorten(delivery.payload.get()));
     rows
 }
 
@@ -157,37 +157,26 @@ fn attempts(attempts: &[Attempt]) -> Rows {
     let mut rows = Rows::new(&["attempt", "started", "trigger", "status", "ms", "to", "error", "response"]);
     for attempt in attempts {
         rows.row([
-            format!("{}.{}", or_dash(attempt.run), or_dash(attempt.number)),
-            or_dash(attempt.started_at.as_ref()),
-            or_dash(attempt.trigger.as_ref()),
+            format!("{}.{}", attempt.run, attempt.number),
+            attempt.started_at.clone(),
+            attempt.trigger.clone(),
             or_dash(attempt.status_code),
-            or_dash(attempt.duration_ms),
+            attempt.duration_ms.to_string(),
             or_dash(attempt.remote_address.as_ref()),
             attempt.error.as_ref().map(fault).unwrap_or_default(),
-            shorten(attempt.response_body.as_deref().unwrap_or_default()),
+            shorten(&attempt.response_body),
         ]);
     }
     rows
 }
 
 /// An attempt's error as a person reads it: its kind, and what is said of it.
-fn fault(error: &Value) -> String {
-    match (error["kind"].as_str(), error["detail"].as_str()) {
-        (Some(kind), Some(detail)) => format!("{kind}: {detail}"),
-        _ => plain(Some(error)),
-    }
+pub(super) fn fault(error: &AttemptError) -> String {
+    format!("{}: {}", error.kind, error.detail)
 }
 
-/// A JSON value as a person reads it: a text without quotes, nothing for null.
-pub(super) fn plain(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn shorten(text: &str) -> String {
+/// Text that fits into a table.
+pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}… (whole with --json)", &text[..end]),
         None => text.to_owned(),

@@ -1,11 +1,13 @@
 //! `endpoints`: create, list, show, delete, test; read the signing secret.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{Endpoint, EndpointSpec, RateLimit};
-use serde_json::json;
+use postrider_client::{Endpoint, EndpointSpec, RateLimit, Retry};
+use serde_json::{Map, Value, json};
 
+use super::deliveries::{fault, shorten};
 use super::tenants::next_page;
 use crate::cli::{Connection, PageArgs};
 use crate::exit::{self, Usage};
@@ -87,10 +89,10 @@ pub(crate) struct CreateArgs {
     ordering: Option<String>,
     /// How long an attempt may take, in milliseconds
     #[arg(long, value_name = "MS")]
-    timeout_ms: Option<u64>,
-    /// Attempts a second at most
+    timeout_ms: Option<u32>,
+    /// Attempts a second at most, 1 to 10000
     #[arg(long, value_name = "PER_SECOND")]
-    rate_limit: Option<f64>,
+    rate_limit: Option<u32>,
     /// Attempts at the same time at most
     #[arg(long, value_name = "N")]
     max_in_flight: Option<u32>,
@@ -145,9 +147,9 @@ async fn test(one: &One, kind: &str, output: Output) -> anyhow::Result<ExitCode>
         let mut rows = Rows::new(&[]);
         rows.field("attempt", answer.id.as_str())
             .field("status", or_dash(answer.status_code))
-            .field("duration", answer.duration_ms.map_or_else(String::new, |ms| format!("{ms} ms")))
-            .field("error", super::deliveries::plain(answer.error.as_ref()))
-            .field("response", answer.response_body.clone().unwrap_or_default());
+            .field("duration", format!("{} ms", answer.duration_ms))
+            .field("error", answer.error.as_ref().map(fault).unwrap_or_default())
+            .field("response", shorten(&answer.response_body));
         rows
     })?;
     let acknowledged = answer.status_code.is_some_and(|status| (200..300).contains(&status));
@@ -156,13 +158,9 @@ async fn test(one: &One, kind: &str, output: Output) -> anyhow::Result<ExitCode>
 
 fn spec(args: &CreateArgs) -> anyhow::Result<EndpointSpec> {
     let mut spec = match &args.file {
-        Some(file) => serde_json::from_slice(&input::read(file, MAX_SPEC_BYTES)?)
-            .map_err(|e| Usage(format!("{file} does not describe an endpoint: {e}")))?,
-        None => EndpointSpec::default(),
+        Some(file) => described(file, args.url.as_deref())?,
+        None => EndpointSpec { url: args.url.clone().unwrap_or_default(), ..EndpointSpec::default() },
     };
-    if let Some(url) = &args.url {
-        spec.url.clone_from(url);
-    }
     if !args.event_types.is_empty() {
         spec.event_types = Some(args.event_types.clone());
     }
@@ -178,6 +176,17 @@ fn spec(args: &CreateArgs) -> anyhow::Result<EndpointSpec> {
     Ok(spec)
 }
 
+/// The endpoint that a file describes, at the URL that the command line names, if it does.
+fn described(file: &str, url: Option<&str>) -> anyhow::Result<EndpointSpec> {
+    let fault = |e: serde_json::Error| Usage(format!("{file} does not describe an endpoint: {e}"));
+    let mut spec: Map<String, Value> =
+        serde_json::from_slice(&input::read(file, MAX_SPEC_BYTES)?).map_err(fault)?;
+    if let Some(url) = url {
+        spec.insert("url".into(), url.into());
+    }
+    Ok(serde_json::from_value(spec.into()).map_err(fault)?)
+}
+
 fn details(endpoint: &Endpoint) -> Rows {
     let mut rows = Rows::new(&[]);
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -190,9 +199,27 @@ fn details(endpoint: &Endpoint) -> Rows {
         .field("state", endpoint.state.to_string())
         .field("reason", text(&endpoint.reason))
         .field("retry at", text(&endpoint.retry_at))
-        .field("ordering", text(&endpoint.ordering))
-        .field("sequence", endpoint.sequence.map(|n| n.to_string()).unwrap_or_default())
-        .field("created", text(&endpoint.created_at))
-        .field("updated", text(&endpoint.updated_at));
+        .field("authentication", endpoint.auth["type"].as_str().unwrap_or_default())
+        .field("headers", names(&endpoint.headers))
+        .field("ordering", endpoint.ordering.as_str())
+        .field("timeout", format!("{} ms", endpoint.timeout_ms))
+        .field(
+            "rate limit",
+            endpoint.rate_limit.map_or_else(String::new, |rate| format!("{}/s", rate.per_second)),
+        )
+        .field("in flight", format!("{} at most", endpoint.max_in_flight))
+        .field("retries after", endpoint.retry.as_ref().map(schedule).unwrap_or_default())
+        .field("sequence", endpoint.sequence.to_string())
+        .field("created", endpoint.created_at.as_str())
+        .field("updated", endpoint.updated_at.as_str());
     rows
+}
+
+fn names(headers: &BTreeMap<String, String>) -> String {
+    headers.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn schedule(retry: &Retry) -> String {
+    let waits: Vec<String> = retry.schedule_s.iter().map(|wait| format!("{wait} s")).collect();
+    if waits.is_empty() { "never".into() } else { waits.join(", ") }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{Accepted, BatchItem, NewEvent};
+use postrider_client::{BatchItem, NewEvent};
 use serde_json::value::RawValue;
 
 use crate::cli::Connection;
@@ -27,11 +27,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
     /// Whose event it is
-    #[arg(long, conflicts_with = "subject", required_unless_present_any = ["subject", "ndjson"])]
+    #[arg(long, required_unless_present = "ndjson")]
     tenant: Option<String>,
-    /// What it is about, a card or an account: it goes to each tenant that this belongs to
-    #[arg(long)]
-    subject: Option<String>,
     /// Its type, such as card.created
     #[arg(long = "type", value_name = "TYPE", required_unless_present = "ndjson")]
     kind: Option<String>,
@@ -47,18 +44,15 @@ pub(crate) struct PublishArgs {
     /// Ordering key
     #[arg(long)]
     key: Option<String>,
-    /// What endpoints filter by (may be repeated)
+    /// A text that tells about it (may be repeated)
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = |text: &str| input::pair(text, '='))]
     attributes: Vec<(String, String)>,
     /// When it happened, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     occurred_at: Option<String>,
-    /// When it is not worth delivering any more
-    #[arg(long, value_name = "TIME")]
-    expires_at: Option<String>,
     /// Publish each line of this file as an event; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "subject", "kind", "data", "data_file",
-        "id", "key", "attributes", "occurred_at", "expires_at"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "kind", "data", "data_file", "id", "key",
+        "attributes", "occurred_at"])]
     ndjson: Option<String>,
     /// Makes it safe to repeat the command
     #[arg(long, value_name = "KEY")]
@@ -84,18 +78,20 @@ async fn publish_one(args: PublishArgs, output: Output) -> anyhow::Result<ExitCo
     };
     let data = RawValue::from_string(data).map_err(|e| Usage(format!("the data is not JSON: {e}")))?;
     let event = NewEvent {
-        tenant: args.tenant,
-        subject: args.subject,
+        tenant: args.tenant.unwrap_or_default(),
         kind: args.kind.unwrap_or_default(),
         data,
         id: args.id,
         key: args.key,
         attributes: args.attributes.into_iter().collect(),
         occurred_at: args.occurred_at,
-        expires_at: args.expires_at,
     };
     let answer = client.publish(&event, args.idempotency_key.as_deref()).await?;
-    output.answer(answer.json(), || table(&answer.events()))?;
+    output.answer(answer.json(), || {
+        let mut rows = Rows::new(&["event", "deliveries"]);
+        rows.row([answer.id.clone(), answer.deliveries.to_string()]);
+        rows
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -108,22 +104,12 @@ async fn publish_lines(args: &PublishArgs, file: &str, output: Output) -> anyhow
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
 }
 
-fn table(events: &[Accepted]) -> Rows {
-    let mut rows = Rows::new(&["event", "deliveries"]);
-    for event in events {
-        rows.row([event.id.clone(), event.deliveries.to_string()]);
-    }
-    rows
-}
-
 fn items(items: &[BatchItem]) -> Rows {
     let mut rows = Rows::new(&["item", "event", "deliveries", "refused because"]);
     for (index, item) in items.iter().enumerate() {
         match item.outcome() {
-            Ok(published) => {
-                for event in published.events() {
-                    rows.row([index.to_string(), event.id, event.deliveries.to_string(), String::new()]);
-                }
+            Ok(event) => {
+                rows.row([index.to_string(), event.id.clone(), event.deliveries.to_string(), String::new()]);
             }
             Err(problem) => {
                 let mut reasons = vec![problem.detail.clone().unwrap_or_else(|| problem.title.clone())];

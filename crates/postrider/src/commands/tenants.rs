@@ -21,9 +21,6 @@ pub(crate) enum Command {
         /// Its profile [default: standard]
         #[arg(long)]
         profile: Option<String>,
-        /// A kind of partner it is (may be repeated)
-        #[arg(long = "integration", value_name = "NAME")]
-        integrations: Vec<String>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -38,20 +35,16 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Put { tenant, name, profile, integrations, connection } => {
-            let spec = TenantSpec {
-                name: name.unwrap_or_else(|| tenant.clone()),
-                profile,
-                integrations: (!integrations.is_empty()).then_some(integrations),
-                ..TenantSpec::default()
-            };
+        Command::Put { tenant, name, profile, connection } => {
+            let name = name.unwrap_or_else(|| tenant.clone());
+            let spec = TenantSpec { name, profile, ..TenantSpec::default() };
             let answer = super::client(&connection)?.put_tenant(&tenant, &spec).await?;
             output.answer(answer.json(), || {
                 let mut rows = Rows::new(&[]);
                 rows.field("id", answer.id.as_str())
-                    .field("name", answer.name.as_str())
+                    .field("name", answer.name.clone().unwrap_or_default())
                     .field("profile", answer.profile.as_str())
-                    .field("integrations", answer.integrations.join(", "));
+                    .field("created", answer.created_at.as_str());
                 rows
             })?;
         }
@@ -62,9 +55,9 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
                 for tenant in &answer.data {
                     rows.row([
                         tenant.id.clone(),
-                        tenant.name.clone(),
+                        or_dash(tenant.name.as_ref()),
                         tenant.profile.clone(),
-                        or_dash(tenant.created_at.as_ref()),
+                        tenant.created_at.clone(),
                     ]);
                 }
                 next_page(&mut rows, answer.next_cursor.as_deref());

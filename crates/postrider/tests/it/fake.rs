@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// When everything here was made.
+const TIME: &str = "2026-01-01T00:00:00.000Z";
+
 /// What is done to the deliveries.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Faults {
@@ -80,14 +83,20 @@ fn reply(status: u16, body: String) -> Response {
 }
 
 async fn tenant(Path(tenant): Path<String>) -> Response {
-    reply(200, json!({"id": tenant, "name": tenant, "profile": "standard"}).to_string())
+    let made = json!({"id": tenant, "name": tenant, "profile": "standard", "metadata": {}, "created_at": TIME, "updated_at": TIME});
+    reply(200, made.to_string())
 }
 
 async fn endpoint(State(inner): Shared, Path(tenant): Path<String>, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let url = body["url"].as_str().unwrap().to_owned();
     inner.endpoints.lock().unwrap().entry(tenant.clone()).or_default().push(url.clone());
-    let made = json!({"id": "ep_1", "tenant": tenant, "url": url, "event_types": ["*"], "state": "active"});
+    let made = json!({
+        "id": "ep_1", "tenant": tenant, "url": url, "event_types": ["*"], "enabled": true, "auth": {"type": "none"},
+        "headers": {}, "secret_set": true, "profile": "standard", "ordering": "none", "hold_max_s": 3600,
+        "timeout_ms": 15000, "max_in_flight": 16, "metadata": {}, "state": "active", "verified": true, "sequence": 0,
+        "created_at": TIME, "updated_at": TIME,
+    });
     reply(201, made.to_string())
 }
 
@@ -107,7 +116,7 @@ async fn events(State(inner): Shared, headers: HeaderMap, body: Bytes) -> Respon
             .map(|line| match serde_json::from_slice::<Value>(line) {
                 Ok(event) => json!({"id": event["id"], "deliveries": 1}),
                 Err(_) => {
-                    json!({"type": "t", "title": "Invalid", "status": 400, "detail": "not JSON\u{1b}[2J"})
+                    json!({"error": {"type": "t", "title": "Invalid", "status": 400, "detail": "not JSON\u{1b}[2J"}})
                 }
             })
             .collect();
@@ -117,14 +126,14 @@ async fn events(State(inner): Shared, headers: HeaderMap, body: Bytes) -> Respon
         Value::Array(items) => {
             let mut answers = Vec::new();
             for item in &items {
-                answers.push(publish(&inner, item).await);
+                answers.push(publish(&inner, item).await.unwrap_or_else(|problem| json!({"error": problem})));
             }
             reply(202, json!({"data": answers}).to_string())
         }
-        event => {
-            let answer = publish(&inner, &event).await;
-            reply(if answer.get("id").is_some() { 202 } else { 422 }, answer.to_string())
-        }
+        event => match publish(&inner, &event).await {
+            Ok(receipt) => reply(202, receipt.to_string()),
+            Err(problem) => reply(422, problem.to_string()),
+        },
     }
 }
 
@@ -132,11 +141,11 @@ fn every(count: &AtomicU64, nth: Option<u64>) -> bool {
     nth.is_some_and(|nth| count.load(Relaxed).is_multiple_of(nth))
 }
 
-/// Delivers before it answers, so that a closed loop cannot run ahead of it.
-async fn publish(inner: &Arc<Inner>, event: &Value) -> Value {
+/// Delivers before it answers, so that a closed loop cannot run ahead of it. A receipt, or the problem.
+async fn publish(inner: &Arc<Inner>, event: &Value) -> Result<Value, Value> {
     inner.events.fetch_add(1, Relaxed);
     if every(&inner.events, inner.faults.refuse) {
-        return json!({"type": "t", "title": "Invalid", "status": 422});
+        return Err(json!({"type": "t", "title": "Invalid", "status": 422}));
     }
     let id = event["id"].as_str().unwrap_or("evt_1").to_owned();
     let tenant = event["tenant"].as_str().unwrap_or_default();
@@ -149,7 +158,7 @@ async fn publish(inner: &Arc<Inner>, event: &Value) -> Value {
         let times = if every(&inner.deliveries, inner.faults.repeat) { 2 } else { 1 };
         deliver(url, &id, times).await;
     }
-    json!({"id": id, "deliveries": urls.len()})
+    Ok(json!({"id": id, "deliveries": urls.len()}))
 }
 
 async fn deliver(url: &str, id: &str, times: u32) {
