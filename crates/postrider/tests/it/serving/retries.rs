@@ -134,6 +134,34 @@ async fn abuse_a45_retry_after_is_honoured_as_seconds_and_as_a_date_where_it_is_
     assert_eq!(receiver.of("far").len(), 1);
 }
 
+#[tokio::test]
+async fn retry_after_holds_back_the_whole_endpoint_and_no_other() {
+    let server = Server::start().await;
+    let receiver = Receiver::start().await;
+    receiver.script(|r| match (r.path.as_str(), r.event(), r.attempt()) {
+        ("/asks", "first", 1) => Reply::status(429).with("retry-after", "1"),
+        _ => Reply::status(204),
+    });
+    let acme = server.tenant("acme").await;
+    let asks = acme.endpoint(json!({"url": receiver.url_of("/asks")})).await;
+    let other = acme.endpoint(json!({"url": receiver.url_of("/other")})).await;
+    acme.publish(json!({"id": "first"})).await;
+    eventually("it was asked to wait", async || {
+        let log = acme.log(&format!("event=first&endpoint={}", asks.id)).await;
+        (log[0]["attempts"] == json!(1)).then_some(())
+    })
+    .await;
+    acme.publish(json!({"id": "second"})).await;
+    acme.wait_for_status_at("second", &other, "succeeded").await;
+    assert!(!receiver.of("second").iter().any(|r| r.path == "/asks"), "it was asked for a second of peace");
+    acme.wait_for_status_at("second", &asks, "succeeded").await;
+    acme.wait_for_status_at("first", &asks, "succeeded").await;
+    let first = receiver.all().into_iter().find(|r| r.path == "/asks").unwrap();
+    for later in receiver.all().iter().filter(|r| r.path == "/asks").skip(1) {
+        assert_between(later.at - first.at, Duration::from_secs(1));
+    }
+}
+
 fn httpdate_of(at: SystemTime) -> String {
     let at = jiff::Timestamp::try_from(at).unwrap();
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()

@@ -101,7 +101,8 @@ async fn abuse_a62_a_file_that_cannot_be_written_is_refused_and_left_as_it_is() 
     assert_eq!(std::fs::read(server.database()).unwrap(), before);
     // A directory in the place of the file, and a directory that does not exist.
     let directory = tempfile::tempdir().unwrap();
-    for path in [directory.path().to_path_buf(), directory.path().join("none/postrider.db")] {
+    std::fs::create_dir(directory.path().join("a-directory")).unwrap();
+    for path in [directory.path().join("a-directory"), directory.path().join("none/postrider.db")] {
         let mut command = server.setup().command(&path);
         command.current_dir(directory.path());
         let output = command.stderr(Stdio::piped()).output().unwrap();
