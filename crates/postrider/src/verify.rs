@@ -1,27 +1,22 @@
 //! `verify`: checks a Standard Webhooks signature offline, and finds out why one does not hold.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::hmac;
 use base64::Engine;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use clap::Args;
+use postrider_core::secret::SigningSecret;
+use postrider_core::signature::{DEFAULT_TOLERANCE, SigningKey, VerifyError};
+use postrider_core::time::Timestamp;
 use serde_json::json;
 
 use crate::exit::{self, Usage};
 use crate::input;
 use crate::output::Output;
 
-const SECRET_PREFIX: &str = "whsec_";
 /// A body, or a file of headers, is no larger.
 const MAX_INPUT_BYTES: u64 = 16 << 20;
-/// Secrets are written with and without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// What was received.
 #[derive(Debug, Args)]
@@ -45,7 +40,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE", default_value = "-")]
     body: String,
     /// By how much the timestamp may differ from now, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TOLERANCE.as_secs())]
     tolerance: u64,
 }
 
@@ -77,8 +72,9 @@ pub(crate) fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<ExitCode>
     let signature = value(&args.signature, "webhook-signature")?;
     let body = input::read(&args.body, MAX_INPUT_BYTES)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = Timestamp::from_secs(i64::try_from(now).unwrap_or(i64::MAX));
     let message = Message { id: &id, timestamp: &timestamp, signature: &signature, body: &body };
-    match check(&args.secret, message, args.tolerance, now) {
+    match check(&args.secret, message, Duration::from_secs(args.tolerance), now) {
         Ok(()) => {
             output.done("valid: the signature holds", &json!({"valid": true}))?;
             Ok(ExitCode::SUCCESS)
@@ -99,66 +95,88 @@ fn header(lines: &str, name: &str) -> Option<String> {
         .map(|(_, value)| value.trim().to_owned())
 }
 
-/// Whether one `v1` signature holds over `id.timestamp.body` and the time is near `now` (seconds since 1970).
-fn check(secret: &str, message: Message<'_>, tolerance: u64, now: u64) -> Result<(), String> {
+/// Whether a signature holds and the time is near `now`; else why not.
+fn check(secret: &str, message: Message<'_>, tolerance: Duration, now: Timestamp) -> Result<(), String> {
     let key = key(secret)?;
-    let signatures = signatures(message.signature)?;
-    if !holds(&key, message, &signatures) {
-        return Err(explain(secret, &key, message, &signatures));
+    let Message { id, timestamp, signature, body } = message;
+    match key.verify(id, timestamp, signature, body, now, tolerance) {
+        Ok(()) => Ok(()),
+        Err(VerifyError::Timestamp) => {
+            Err(format!("the timestamp {timestamp:?} is not a whole number of seconds since 1970"))
+        }
+        Err(VerifyError::TooOld { age_s, allowed_s }) if holds(&key, message) => {
+            Err(untimely(&format!("{age_s} s old"), allowed_s))
+        }
+        Err(VerifyError::TooNew { ahead_s, allowed_s }) if holds(&key, message) => {
+            Err(untimely(&format!("{ahead_s} s far ahead"), allowed_s))
+        }
+        Err(_) => Err(explain(secret, &key, message)),
     }
-    let sent: u64 = message.timestamp.parse().map_err(|_| {
-        format!("the timestamp {:?} is not a whole number of seconds since 1970", message.timestamp)
-    })?;
-    if sent.abs_diff(now) > tolerance {
-        let (by, side) = (sent.abs_diff(now), if sent < now { "old" } else { "far ahead" });
-        return Err(format!(
-            "the signature holds, but the timestamp is {by} s {side} and {tolerance} s are allowed; \
-             a replayed message, or a clock that is wrong (--tolerance sets the limit)"
-        ));
-    }
-    Ok(())
 }
 
-fn key(secret: &str) -> Result<Vec<u8>, String> {
-    let Some(encoded) = secret.trim().strip_prefix(SECRET_PREFIX) else {
-        return Err(format!("the secret does not begin with {SECRET_PREFIX}; copy it whole"));
+fn untimely(by: &str, allowed_s: u64) -> String {
+    format!(
+        "the signature holds, but the timestamp is {by} and {allowed_s} s are allowed; \
+         a replayed message, or a clock that is wrong (--tolerance sets the limit)"
+    )
+}
+
+/// Whether a signature holds, whenever it was made.
+fn holds(key: &SigningKey, message: Message<'_>) -> bool {
+    let Message { id, timestamp, signature, body } = message;
+    timestamp.parse().is_ok_and(|sent| {
+        key.verify(id, timestamp, signature, body, Timestamp::from_secs(sent), Duration::ZERO).is_ok()
+    })
+}
+
+/// The key of a secret, which may lack the padding of its base64.
+fn key(secret: &str) -> Result<SigningKey, String> {
+    let Some(encoded) = secret.trim().strip_prefix(SigningSecret::PREFIX) else {
+        return Err(format!("the secret does not begin with {}; copy it whole", SigningSecret::PREFIX));
     };
-    match BASE64.decode(encoded) {
-        Ok(key) if !key.is_empty() => Ok(key),
-        Ok(_) => Err("the secret is empty".into()),
-        Err(_) => Err(format!("what follows {SECRET_PREFIX} in the secret is not base64; was it cut off?")),
+    if encoded.is_empty() {
+        return Err("the secret is empty".into());
     }
+    let bytes = STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).map_err(|_| {
+        format!("what follows {} in the secret is not base64; was it cut off?", SigningSecret::PREFIX)
+    })?;
+    of_bytes(&bytes).ok_or_else(|| {
+        let (least, most) = (SigningSecret::MIN_BYTES, SigningSecret::MAX_BYTES);
+        format!("the secret stands for {} bytes instead of {least} to {most}; was it cut off?", bytes.len())
+    })
 }
 
-/// The `v1` signatures of a header that may hold several, separated by blanks.
-fn signatures(header: &str) -> Result<Vec<Vec<u8>>, String> {
-    let mut found = Vec::new();
+/// The key that these bytes are, if a secret can stand for so many.
+fn of_bytes(bytes: &[u8]) -> Option<SigningKey> {
+    let text = format!("{}{}", SigningSecret::PREFIX, STANDARD.encode(bytes));
+    SigningSecret::parse(&text).ok().map(|secret| SigningKey::new(&secret))
+}
+
+/// What is wrong with the header itself, if anything is.
+fn malformed(header: &str) -> Option<String> {
+    let mut any = false;
     for part in header.split_ascii_whitespace() {
         let Some((version, encoded)) = part.split_once(',') else {
-            return Err(format!("{part:?} in the signature has no version; it must look like v1,…"));
+            return Some(format!("{part:?} in the signature has no version; it must look like v1,…"));
         };
         if version == "v1" {
-            found.push(BASE64.decode(encoded).map_err(|_| format!("the signature {part:?} is not base64"))?);
+            any = true;
+            if STANDARD.decode(encoded).is_err() {
+                return Some(format!("the signature {part:?} is not base64"));
+            }
         }
     }
-    if found.is_empty() {
-        return Err(
-            "there is no v1 signature in the header; a secret that begins with whsec_ checks only those"
-                .into(),
-        );
-    }
-    Ok(found)
-}
-
-fn holds(key: &[u8], message: Message<'_>, signatures: &[Vec<u8>]) -> bool {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    let signed = [message.id.as_bytes(), b".", message.timestamp.as_bytes(), b".", message.body].concat();
-    signatures.iter().any(|signature| hmac::verify(&key, &signed, signature).is_ok())
+    (!any).then(|| {
+        "there is no v1 signature in the header; a secret that begins with whsec_ checks only those".into()
+    })
 }
 
 /// Tries the usual mistakes, one after the other.
-fn explain(secret: &str, key: &[u8], message: Message<'_>, signatures: &[Vec<u8>]) -> String {
-    let with_body = |body: &[u8]| holds(key, Message { body, ..message }, signatures);
+fn explain(secret: &str, key: &SigningKey, message: Message<'_>) -> String {
+    if let Some(fault) = malformed(message.signature) {
+        return fault;
+    }
+    let with_body = |body: &[u8]| holds(key, Message { body, ..message });
     let trimmed = message.body.trim_ascii_end();
     if trimmed.len() < message.body.len() && with_body(trimmed) {
         return "the body has whitespace at its end that was not sent; keep it byte for byte as received"
@@ -173,8 +191,8 @@ fn explain(secret: &str, key: &[u8], message: Message<'_>, signatures: &[Vec<u8>
             .into();
     }
     let text = secret.trim();
-    let raw = [text.as_bytes(), text.trim_start_matches(SECRET_PREFIX).as_bytes()];
-    if raw.iter().any(|key| holds(key, message, signatures)) {
+    let raw = [text, text.trim_start_matches(SigningSecret::PREFIX)];
+    if raw.iter().filter_map(|text| of_bytes(text.as_bytes())).any(|key| holds(&key, message)) {
         return "it was signed with the text of the secret as the key; the key is what its base64 decodes to"
             .into();
     }

@@ -3,17 +3,18 @@
 use super::*;
 
 const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+const OTHER_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const BODY: &str =
     r#"{"type":"card.created","timestamp":"2026-01-01T00:00:00.000Z","data":{"note":"a \"b\" ü"}}"#;
 const SIGNATURE: &str = "v1,0u2y/9Tz0vwHJlLjk1oADC3+e8e2ivxjGONK4x1v/78=";
-const SENT: u64 = 1_767_225_600;
+const SENT: i64 = 1_767_225_600;
 
 fn message(signature: &str) -> Message<'_> {
     Message { id: "evt_1", timestamp: "1767225600", signature, body: BODY.as_bytes() }
 }
 
-fn verdict(secret: &str, message: Message<'_>, now: u64) -> String {
-    match check(secret, message, 300, now) {
+fn verdict(secret: &str, message: Message<'_>, now: i64) -> String {
+    match check(secret, message, DEFAULT_TOLERANCE, Timestamp::from_secs(now)) {
         Ok(()) => "valid".into(),
         Err(reason) => reason,
     }
@@ -41,7 +42,7 @@ fn one_signature_of_several_is_enough() {
 #[test]
 fn each_way_to_fail_is_named() {
     let long_ago = "the signature holds, but the timestamp is 301 s old";
-    let cases: [(&str, &str, Message<'_>, u64, &str); 12] = [
+    let cases: [(&str, &str, Message<'_>, i64, &str); 14] = [
         ("old", SECRET, message(SIGNATURE), SENT + 301, long_ago),
         ("future", SECRET, message(SIGNATURE), SENT - 301, "301 s far ahead"),
         ("prefix", "AQIDBAUG", message(SIGNATURE), SENT, "does not begin with whsec_"),
@@ -50,7 +51,15 @@ fn each_way_to_fail_is_named() {
         ("version", SECRET, message("abc"), SENT, "has no version"),
         ("other version", SECRET, message("v1a,AAAA"), SENT, "no v1 signature in the header"),
         ("signature base64", SECRET, message("v1,?"), SENT, "\"v1,?\" is not base64"),
-        ("other secret", "whsec_AAAA", message(SIGNATURE), SENT, "another secret"),
+        ("short", "whsec_AAAA", message(SIGNATURE), SENT, "stands for 3 bytes instead of 24 to 64"),
+        (
+            "timestamp",
+            SECRET,
+            Message { timestamp: "2026-01-01", ..message(SIGNATURE) },
+            SENT,
+            "\"2026-01-01\" is not a whole number",
+        ),
+        ("other secret", OTHER_SECRET, message(SIGNATURE), SENT, "another secret"),
         ("id", SECRET, Message { id: "evt_2", ..message(SIGNATURE) }, SENT, "another id"),
         (
             "text as key",
