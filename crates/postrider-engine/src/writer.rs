@@ -16,6 +16,11 @@ use crate::driver::{Driver, Supervised};
 const MAINTENANCE_BUDGET: Duration = Duration::from_millis(2);
 /// How often background work is looked for.
 const MAINTENANCE_EVERY: Duration = Duration::from_millis(25);
+/// While groups are large, the next one begins no sooner than this after the last: on a disk that syncs fast, groups would
+/// otherwise stay small and cost more, in CPU and in bytes written, than they save in time.
+const GATHER: Duration = Duration::from_micros(800);
+/// Rows from which a group counts as large.
+const LARGE_GROUP: usize = 16;
 /// How often the room on the disk is looked at.
 const DISK_EVERY: Duration = Duration::from_secs(1);
 /// How long until a group that could not be written is tried again.
@@ -42,16 +47,26 @@ pub(crate) fn run(
 ) -> Option<Box<dyn Writer>> {
     let _supervised = Supervised { name: "writer", shared: driver.0.clone() };
     let mut upkeep = Upkeep { maintained: Instant::now(), disk: Instant::now() - DISK_EVERY, more: true };
+    let mut not_before = None;
     loop {
         upkeep.disk_room(driver, config);
         match wait_for_work(driver, &upkeep) {
             Work::Stop => return Some(writer),
             Work::Maintain => {}
             Work::Commit => {
-                if let Err(error) = commit(driver, writer.as_mut()) {
-                    tracing::error!(%error, "the store cannot go on; stopping");
-                    driver.0.health.fail();
-                    return None;
+                if let Some(wait) =
+                    not_before.and_then(|at: Instant| at.checked_duration_since(Instant::now()))
+                {
+                    std::thread::sleep(wait);
+                }
+                let begun = Instant::now();
+                match commit(driver, writer.as_mut()) {
+                    Ok(rows) => not_before = (rows >= LARGE_GROUP).then_some(begun + GATHER),
+                    Err(error) => {
+                        tracing::error!(%error, "the store cannot go on; stopping");
+                        driver.0.health.fail();
+                        return None;
+                    }
                 }
             }
         }
@@ -94,13 +109,14 @@ fn wait_for_work(driver: &Driver, upkeep: &Upkeep) -> Work {
     }
 }
 
-fn commit(driver: &Driver, writer: &mut dyn Writer) -> Result<(), StoreError> {
+/// Commits what waits. Returns how many rows that was.
+fn commit(driver: &Driver, writer: &mut dyn Writer) -> Result<usize, StoreError> {
     let shared = &driver.0;
     let mut effects = Effects::default();
     let group = {
         let mut machine = shared.machine.lock();
         let now = shared.clock.now();
-        let Some(begun) = machine.node.begin(now) else { return Ok(()) };
+        let Some(begun) = machine.node.begin(now) else { return Ok(0) };
         if begun.keys.is_empty() {
             machine.node.build(now, &[], &mut effects)
         } else {
@@ -117,7 +133,7 @@ fn commit(driver: &Driver, writer: &mut dyn Writer) -> Result<(), StoreError> {
     driver.wake_loops(&mut machine, now);
     drop(machine);
     driver.carry_out(effects);
-    Ok(())
+    Ok(group.accepted.len() + group.updates.len())
 }
 
 fn look_up(driver: &Driver, keys: &[KeyHash]) -> Result<Vec<Option<Known>>, StoreError> {
