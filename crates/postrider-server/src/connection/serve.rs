@@ -26,8 +26,8 @@ const MAX_STREAMS: u32 = 200;
 const MAX_RESETS: usize = 20;
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
 const HTTP2_PING: Duration = Duration::from_secs(20);
-/// How long an idle connection is kept when three quarters of all connections are taken.
-const CROWDED_IDLE: Duration = Duration::from_secs(2);
+/// How long a connection may idle, or take for a head, that was made when three quarters of all were taken.
+const CROWDED_PATIENCE: Duration = Duration::from_secs(2);
 /// How long accepting pauses when the system has no more descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -92,12 +92,8 @@ where
         };
         // Refused: the stream is closed by dropping it.
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let idle = if places.available_permits() < crowded {
-            CROWDED_IDLE.min(config.idle_timeout)
-        } else {
-            config.idle_timeout
-        };
-        let patience = Patience { idle, head: config.head_timeout };
+        let most = if places.available_permits() < crowded { CROWDED_PATIENCE } else { Duration::MAX };
+        let patience = Patience { idle: config.idle_timeout.min(most), head: config.head_timeout.min(most) };
         let io = Guarded::new(stream, patience);
         tokio::spawn(connection(io, place, Arc::clone(&builder), answer.clone(), signal.subscribe()));
     }
