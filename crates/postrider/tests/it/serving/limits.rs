@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Receiver, Reply, Server, Tenant, eventually};
+use crate::harness::{Received, Receiver, Reply, Server, Setup, Tenant, eventually};
 
 async fn publish_many(acme: &Tenant, count: usize) {
     let events: Vec<Value> = (0..count).map(|n| json!({"tenant": acme.id, "type": "t", "data": n})).collect();
@@ -63,7 +63,7 @@ async fn never_more_attempts_than_max_in_flight_are_under_way_and_a_healthy_endp
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_larger_than_the_windows_arrives_whole_and_in_order_of_sequence_by_key() {
-    let server = crate::harness::Setup::default().set("WINDOW_ENTRIES", "64").start().await;
+    let server = Setup::default().set("WINDOW_ENTRIES", "64").start().await;
     let receiver = Receiver::start().await;
     let acme = server.tenant("acme").await;
     let mut endpoints = Vec::new();
@@ -80,11 +80,8 @@ async fn a_backlog_larger_than_the_windows_arrives_whole_and_in_order_of_sequenc
     receiver.wait_for(3_300).await;
     let all = receiver.all();
     for n in 0..3 {
-        let mut numbers: Vec<u64> = all
-            .iter()
-            .filter(|r| r.path == format!("/{n}"))
-            .map(crate::harness::Received::sequence)
-            .collect();
+        let mut numbers: Vec<u64> =
+            all.iter().filter(|r| r.path == format!("/{n}")).map(Received::sequence).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=1_100).collect::<Vec<_>>(), "each once, none missing");
     }

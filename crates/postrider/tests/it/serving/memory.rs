@@ -1,14 +1,16 @@
 //! Memory holds what is worked on, not what waits.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Receiver, Server, within};
+use crate::harness::{Receiver, Setup, within};
 
 const MIB: u64 = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_does_not_grow_with_the_backlog() {
-    let server = crate::harness::Setup::default().set("WINDOW_ENTRIES", "1024").start().await;
+    let server = Setup::default().set("WINDOW_ENTRIES", "1024").start().await;
     let receiver = Receiver::start().await;
     let acme = server.tenant("acme").await;
     let endpoint = acme.endpoint(json!({"url": receiver.url(), "enabled": false})).await;
@@ -29,7 +31,7 @@ async fn memory_does_not_grow_with_the_backlog() {
     assert!(grown < 16 * MIB, "40 MiB more pending took {grown} bytes");
 
     acme.patch(&endpoint, json!({"enabled": true})).await;
-    within(std::time::Duration::from_secs(60), "everything arrives", async || {
+    within(Duration::from_secs(60), "everything arrives", async || {
         (receiver.count() >= 60_000).then_some(())
     })
     .await;
