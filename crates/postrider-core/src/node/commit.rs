@@ -294,7 +294,18 @@ impl<R> Node<R> {
         let mut members = Vec::with_capacity(taken.len());
         let mut here: FxHashMap<KeyHash, usize> = FxHashMap::default();
         let mut known = known.iter();
-        for Item { call, index, publication } in taken {
+        let mut rows = self.common.updates.len();
+        let mut taken = taken.into_iter();
+        while let Some(Item { call, index, publication }) = taken.next() {
+            // What an event owes is known only now: the rest waits for the next group.
+            if rows >= self.common.config.group_rows && !accepted.is_empty() {
+                let rest = std::iter::once(Item { call, index, publication }).chain(taken);
+                for item in rest.collect::<Vec<_>>().into_iter().rev() {
+                    self.intake.inbox_bytes += item.publication.weight();
+                    self.intake.inbox.push_front(item);
+                }
+                break;
+            }
             let keys = keys_of(&publication);
             let found = keys.map(|key| key.and_then(|_| known.next().and_then(Option::as_ref)));
             if let Some(answer) = judge(&publication, keys, found) {
@@ -325,6 +336,7 @@ impl<R> Node<R> {
             self.intake.next = event.last_position().plus(1);
             self.common.counts.accepted += 1;
             self.common.counts.owed += event.deliveries.len() as u64;
+            rows += 1 + event.deliveries.len();
             members.push((call, index, accepted.len()));
             accepted.push(event);
         }

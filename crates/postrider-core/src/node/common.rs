@@ -87,6 +87,8 @@ pub(crate) struct Common {
     pub(crate) blocked_keys: usize,
     /// Endpoints that may start an attempt now, in turn.
     pub(crate) ready: VecDeque<Owner>,
+    /// Endpoints without a recent success that wait for one of the places that these may take together.
+    pub(crate) parked: VecDeque<Owner>,
     /// When endpoints are looked at again: one time each.
     pub(crate) timers: BTreeSet<(Timestamp, Owner)>,
     pub(crate) wanted: VecDeque<Load>,
@@ -127,6 +129,7 @@ impl Common {
             unproven_in_flight: 0,
             blocked_keys: 0,
             ready: VecDeque::new(),
+            parked: VecDeque::new(),
             timers: BTreeSet::new(),
             wanted: VecDeque::new(),
             loading: 0,

@@ -33,6 +33,11 @@ const QUANTUM: usize = 8;
 /// The share of attempts in flight (as a divisor) that endpoints without a recent success may take together: hanging
 /// ones cannot take the places of the healthy.
 const UNPROVEN_SHARE: usize = 2;
+/// With more than this share of attempts in flight (as a divisor), an endpoint without a success in the last [`QUIET`] may
+/// have one under way: those that have just begun to hang cannot take all places either.
+const BUSY_SHARE: usize = 4;
+/// See [`BUSY_SHARE`].
+const QUIET: Duration = Duration::from_secs(2);
 /// How often pending work is looked over for what has expired, at most and at least.
 const EXPIRY_EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3_600));
 /// Pages being read at once.
@@ -224,6 +229,9 @@ impl<R> Node<R> {
         let config = &self.common.config;
         let (max, unproven_max, undurable_max) =
             (config.max_in_flight, config.max_in_flight / UNPROVEN_SHARE, config.undurable_max);
+        let places =
+            unproven_max.saturating_sub(self.common.unproven_in_flight).min(self.common.parked.len());
+        self.common.ready.extend(self.common.parked.drain(..places));
         let mut turns = self.common.ready.len();
         while turns > 0 {
             // After a fault of ours one attempt shows whether the network is back; its end decides about the others.
@@ -241,10 +249,16 @@ impl<R> Node<R> {
             let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
             let Some(slot) = shard.slots.get(&owner.1) else { continue };
             if !slot.proven && self.common.unproven_in_flight >= unproven_max {
-                self.common.ready.push_back(owner);
+                self.common.parked.push_back(owner);
                 continue;
             }
-            let quantum = if trial { 1 } else { QUANTUM };
+            let busy = self.common.in_flight >= max / BUSY_SHARE && now.since(slot.succeeded_at) > QUIET;
+            let quantum = match (trial, busy) {
+                (true, _) => 1,
+                // The end of the one under way brings it back.
+                (false, true) => 1_usize.saturating_sub(slot.in_flight as usize),
+                (false, false) => QUANTUM,
+            };
             for _ in 0..quantum {
                 let ready = shard.slots.get(&owner.1).is_some_and(|s| s.readiness(now) == Readiness::Now);
                 let full = self.common.in_flight >= max || undurable + self.common.in_flight >= undurable_max;
@@ -255,6 +269,9 @@ impl<R> Node<R> {
             }
             if let Some(slot) = shard.slots.get_mut(&owner.1) {
                 slot.queued = false;
+            }
+            if quantum == 0 {
+                continue;
             }
             let before = self.common.ready.len();
             self.poke(owner, now);

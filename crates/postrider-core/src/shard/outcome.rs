@@ -101,6 +101,7 @@ impl Slot {
         common.counts.succeeded += 1;
         self.concurrency.grow(self.policy.max_in_flight);
         self.proven = true;
+        self.succeeded_at = now;
         if self.breaker.succeeded() {
             self.recover(now, common);
         } else if self.failing_since.take().is_some() {

@@ -55,7 +55,7 @@ impl Shard {
             Some(place) => {
                 // Of a key in order only the head may go; what is not in memory may have older ones before it.
                 let retries = matches!(place, Place::Retry(_));
-                if !head && ordered && key.is_some() && !(retries && !progress.blocking) {
+                if !head && ordered && key.is_some() && (!retries || progress.blocking) {
                     return Err(WAITS);
                 }
                 let place = if let Place::Retry(at) = place { Place::Retry(at.min(now)) } else { place };

@@ -134,6 +134,8 @@ pub(crate) struct Slot {
     pub(crate) recorded_health: Health,
     /// Its last attempt to end succeeded.
     pub(crate) proven: bool,
+    /// When an attempt last succeeded.
+    pub(crate) succeeded_at: Timestamp,
     /// A change of ordering that waits until nothing is in flight.
     pub(crate) ordered: bool,
 
@@ -185,6 +187,7 @@ impl Slot {
             drained: false,
             recorded_health: Health::default(),
             proven: false,
+            succeeded_at: Timestamp::EPOCH,
             ordered,
             queued: false,
             queued_at: Timestamp::EPOCH,

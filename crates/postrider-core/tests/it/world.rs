@@ -9,7 +9,7 @@ use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::node::{
     Attempt, Change, Directive, Effects, Finished, Input, Load, Node, NodeConfig, PageRead, Reply, State,
-    What,
+    Wanted, What,
 };
 use postrider_core::policy::Policy;
 use postrider_core::publication::Publication;
@@ -147,6 +147,9 @@ pub(crate) struct World {
     crashed_calls: BTreeSet<u64>,
     idle_turns: u32,
     pub(crate) most_memory: usize,
+    pub(crate) loads: usize,
+    /// Groups in the order in which they were built.
+    pub(crate) groups: Vec<Arc<Group>>,
     /// How long heads have blocked their keys while their endpoint could be attempted.
     holding: BTreeMap<Position, Duration>,
     pub(crate) hold_slack: Duration,
@@ -228,6 +231,8 @@ impl World {
             crashed_calls: BTreeSet::new(),
             idle_turns: 0,
             most_memory: 0,
+            loads: 0,
+            groups: Vec::new(),
             holding: BTreeMap::new(),
             hold_slack: secs(120),
             retry_after: BTreeMap::new(),
@@ -345,6 +350,13 @@ impl World {
         call
     }
 
+    /// Withdraws it by what somebody read earlier.
+    pub(crate) fn cancel_as_read(&mut self, wanted: Wanted) -> u64 {
+        let call = self.call();
+        self.input(Input::Cancel(Box::new(wanted), call));
+        call
+    }
+
     pub(crate) fn test(&mut self, no: u32, answer: &Answer) -> u64 {
         let call = self.call();
         self.note(|| format!("test {no}"));
@@ -405,6 +417,7 @@ impl World {
             self.start(attempt);
         }
         for load in effects.loads {
+            self.loads += 1;
             self.note(|| format!("  load {:?} {:?} x{}", load.endpoint, load.what, load.entries));
             if load.entries == 0 && load.what != What::Count {
                 self.fail("a page of nothing");
@@ -490,7 +503,7 @@ impl World {
         self.serial += 1;
         let id = self.serial;
         let after = answer.after;
-        self.flying.insert(id, InFlight { attempt, answer: answer.clone(), started: self.now });
+        self.flying.insert(id, InFlight { attempt, answer, started: self.now });
         if after < FOREVER {
             self.at(after, Due::Finish(id));
         }
@@ -522,7 +535,8 @@ impl World {
             if !other.progress.overtaken
                 && other.order >= since
                 && other.order < row.order
-                // A later run of an old delivery takes its turn anywhere behind the lane's head.
+                // A later run takes its turn anywhere behind the lane's head.
+                && other.progress.run == 0
                 && other.delivery.position < row.delivery.position
             {
                 self.fail(&format!("{position:?} of the same key is still owed ({:?})", other.place));
@@ -624,6 +638,7 @@ impl World {
             }
         }
         self.writing = Some(group.clone());
+        self.groups.push(group.clone());
         let after = self.soon(self.habits.commit_us);
         self.at(after, Due::Write(group));
         self.carry_out(effects);
@@ -658,12 +673,7 @@ impl World {
 
     // Time.
 
-    /// What happens next, whatever it is. `false` if nothing ever will.
-    pub(crate) fn advance(&mut self) -> bool {
-        self.advance_until(Timestamp::FAR_FUTURE)
-    }
-
-    /// The same, but not after `until`.
+    /// What happens next, if it does before `until`; else that time comes, and the answer is `false`.
     pub(crate) fn advance_until(&mut self, until: Timestamp) -> bool {
         let commit = if self.committing { None } else { self.node.commit_due(self.now) };
         let next = self.agenda.first_key_value().map(|((at, _), _)| *at);

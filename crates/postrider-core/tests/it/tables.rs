@@ -1,0 +1,745 @@
+//! One behaviour each, in a world where everything else works.
+
+use std::time::Duration;
+
+use postrider_core::id::{EndpointNo, Position};
+use postrider_core::node::{CHANGING, Directive, NodeConfig, Reply, State};
+use postrider_core::publication::{Publication, Refusal};
+use postrider_core::record::{ErrorKind, KeyHash, Reason, Status, Trigger};
+use postrider_core::time::Timestamp;
+
+use crate::store::Row;
+use crate::world::{Answer, Mode, TENANT, World, event, ms, secs};
+
+fn world() -> World {
+    World::new(7, NodeConfig { jitter_permille: 0, ..NodeConfig::default() })
+}
+
+/// A world with one endpoint.
+fn with_endpoint(change: impl FnOnce(&mut postrider_core::policy::Policy)) -> World {
+    let mut world = world();
+    world.put(1, change);
+    run(&mut world, secs(2));
+    world
+}
+
+fn run(world: &mut World, time: Duration) {
+    let until = world.now + time;
+    for _ in 0..200_000 {
+        if !world.advance_until(until) {
+            return;
+        }
+    }
+    world.fail("it does not come to rest");
+}
+
+fn published(world: &World, call: u64) -> &[Result<postrider_core::publication::Receipt, Refusal>] {
+    match world.replies.get(&call) {
+        Some(Reply::Published(answers)) => answers,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn only(world: &World) -> &Row {
+    assert_eq!(world.store.rows.len(), 1);
+    world.store.rows.values().next().unwrap()
+}
+
+fn state(world: &World, no: u32) -> State {
+    world.node.standing(TENANT, EndpointNo(no)).unwrap().state
+}
+
+/// Times between the starts of attempts, in milliseconds.
+fn gaps(world: &World) -> Vec<u64> {
+    world.starts.windows(2).map(|w| u64::try_from(w[1].0.since(w[0].0).as_millis()).unwrap()).collect()
+}
+
+fn keyed(key: u128, body: u128) -> Publication {
+    Publication { idempotency: Some(KeyHash(key)), body: Some(KeyHash(body)), ..event(None) }
+}
+
+fn owned(id: &str, body: u128) -> Publication {
+    Publication { own_id: Some(id.into()), body: Some(KeyHash(body)), ..event(None) }
+}
+
+#[test]
+fn a_failing_delivery_is_tried_by_its_schedule_and_then_has_failed() {
+    let mut w = with_endpoint(|_| {});
+    w.mode(1, Mode::Always(Answer::status(500)));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(3_000));
+    assert_eq!(gaps(&w), [5_005, 300_005, 1_800_005]);
+    let row = only(&w);
+    assert_eq!((row.status, row.reason), (Status::Failed, Some(Reason::ScheduleExhausted)));
+    assert_eq!(w.node.memory(), (0, 0));
+}
+
+#[test]
+fn delays_lie_within_their_jitter_and_differ() {
+    let mut w = World::new(9, NodeConfig::default());
+    w.put(1, |p| p.schedule = [secs(100)].into());
+    run(&mut w, secs(1));
+    let answer = |n: u32| if n.is_multiple_of(2) { Answer::status(500) } else { Answer::ok() };
+    for n in 0..60 {
+        w.answers(1, [answer(0)]);
+        w.publish(vec![event(None)]);
+        run(&mut w, secs(200 + n));
+    }
+    let delays: Vec<u64> = gaps(&w).into_iter().step_by(2).collect();
+    assert!(delays.iter().all(|d| (80_000..=120_100).contains(d)), "{delays:?}");
+    assert!(delays.iter().any(|d| *d < 90_000) && delays.iter().any(|d| *d > 110_000), "{delays:?}");
+}
+
+#[test]
+fn retry_after_holds_the_endpoint_and_the_delivery() {
+    let mut w = with_endpoint(|_| {});
+    w.answers(1, [Answer { retry_after: Some(secs(120)), ..Answer::status(503) }]);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(110));
+    assert_eq!(w.starts.len(), 1);
+    assert_eq!(w.node.memory(), (0, 0), "what cannot be used soon is not kept in memory");
+    run(&mut w, secs(15));
+    assert_eq!(w.starts.len(), 3);
+    assert!(w.starts[1].0.since(w.starts[0].0) >= secs(120));
+}
+
+#[test]
+fn retry_after_holds_the_endpoint_for_an_hour_at_most_and_the_delivery_for_longer() {
+    let mut w = with_endpoint(|_| {});
+    w.answers(1, [Answer { retry_after: Some(secs(4 * 3_600)), ..Answer::status(503) }]);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(3_610));
+    assert_eq!(w.starts.len(), 2);
+    assert_eq!(w.starts[1].1.delivery.sequence, 2);
+    run(&mut w, secs(4 * 3_600));
+    assert_eq!(w.starts.len(), 3);
+    assert!(w.starts[2].0.since(w.starts[0].0) >= secs(4 * 3_600));
+}
+
+#[test]
+fn gone_disables_the_endpoint_and_its_pending_work_ends_as_failed() {
+    let mut w = with_endpoint(|p| p.max_in_flight = 1);
+    w.answers(1, [Answer::status(410)]);
+    w.publish((0..2_500).map(|_| event(None)).collect());
+    run(&mut w, secs(5));
+    assert_eq!(state(&w, 1), State::Disabled { reason: "gone".to_owned() });
+    assert_eq!(w.starts.len(), 1);
+    for row in w.store.rows.values() {
+        assert_eq!((row.status, row.reason), (Status::Failed, Some(Reason::EndpointDisabled)));
+    }
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(w.store.rows.values().last().unwrap().status, Status::Skipped);
+    // A successful test brings it back.
+    let call = w.test(1, &Answer::ok());
+    run(&mut w, secs(1));
+    assert!(matches!(w.replies[&call], Reply::Tested(_)));
+    assert_eq!(state(&w, 1), State::Active);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(w.store.rows.values().last().unwrap().status, Status::Succeeded);
+}
+
+#[test]
+fn gone_is_only_a_failure_where_it_does_not_disable() {
+    let mut w = with_endpoint(|p| p.gone_disables = false);
+    w.answers(1, [Answer::status(410)]);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(10));
+    assert_eq!(only(&w).status, Status::Succeeded);
+}
+
+#[test]
+fn what_a_receiver_asks_for_is_done() {
+    let mut w = with_endpoint(|_| {});
+    w.answers(1, [Answer { directive: Some(Directive::AbortMessage), ..Answer::status(400) }]);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(only(&w).reason, Some(Reason::AbortedByReceiver));
+    assert_eq!(state(&w, 1), State::Active);
+    w.answers(1, [Answer { directive: Some(Directive::Disable), ..Answer::status(400) }]);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(state(&w, 1), State::Disabled { reason: "requested_by_receiver".to_owned() });
+}
+
+#[test]
+fn an_endpoint_that_only_fails_is_disabled_in_time() {
+    let mut w = with_endpoint(|p| p.disable_after = Some(secs(1_000)));
+    w.mode(1, Mode::Always(Answer::status(500)));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(900));
+    assert_eq!(state(&w, 1), State::Active);
+    run(&mut w, secs(2_000));
+    assert_eq!(state(&w, 1), State::Disabled { reason: "failing".to_owned() });
+    assert_eq!(only(&w).reason, Some(Reason::EndpointDisabled));
+}
+
+#[test]
+fn five_connection_failures_trip_it_and_probes_go_round_without_using_steps() {
+    let mut w = with_endpoint(|p| p.schedule = [secs(1), secs(1)].into());
+    w.mode(1, Mode::Always(Answer::error(ErrorKind::Connect)));
+    w.publish((0..8).map(|_| event(None)).collect());
+    run(&mut w, secs(400));
+    assert!(matches!(state(&w, 1), State::Tripped { .. }));
+    let probes: Vec<_> = w.starts.iter().filter(|(_, a)| a.trigger == Trigger::Probe).collect();
+    assert!(probes.len() >= 5, "{}", probes.len());
+    let waits: Vec<u64> = probes.windows(2).map(|p| p[1].0.since(p[0].0).as_secs()).collect();
+    assert_eq!(waits[..4], [10, 20, 40, 80]);
+    assert!(probes.windows(2).all(|p| p[0].1.delivery.position != p[1].1.delivery.position));
+    assert!(w.store.rows.values().all(Row::pending), "a probe uses up no step");
+    // One success is enough; then it starts small.
+    w.mode(1, Mode::Always(Answer::ok().after(secs(1))));
+    run(&mut w, secs(400));
+    assert_eq!(state(&w, 1), State::Active);
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+}
+
+#[test]
+fn one_poisonous_delivery_cannot_keep_an_endpoint_tripped() {
+    for ordered in [false, true] {
+        let mut w = with_endpoint(|p| p.ordered = ordered);
+        w.mode(1, Mode::Always(Answer::error(ErrorKind::Connect)));
+        w.publish(vec![event(Some("bad"))]);
+        w.publish((0..10).map(|n| event(Some(&format!("good{n}")))).collect());
+        run(&mut w, secs(3));
+        assert!(matches!(state(&w, 1), State::Tripped { .. }));
+        w.mode(1, Mode::Poison("bad".into()));
+        run(&mut w, secs(60));
+        assert_eq!(state(&w, 1), State::Active, "ordered: {ordered}");
+    }
+}
+
+#[test]
+fn a_tripped_endpoint_is_probed_after_a_restart_and_its_schedules_stood_still() {
+    let mut w = with_endpoint(|_| {});
+    w.mode(1, Mode::Always(Answer::error(ErrorKind::Connect)));
+    w.publish((0..6).map(|_| event(None)).collect());
+    run(&mut w, secs(60));
+    w.crash();
+    assert!(matches!(state(&w, 1), State::Tripped { .. }));
+    w.mode(1, Mode::Always(Answer::ok()));
+    run(&mut w, secs(10));
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+}
+
+#[test]
+fn a_dead_network_of_ours_charges_nobody() {
+    let mut w = with_endpoint(|_| {});
+    w.put(2, |p| p.ordered = true);
+    run(&mut w, secs(1));
+    w.habits.network_down = true;
+    w.publish((0..20).map(|n| event(Some(&format!("k{}", n % 3)))).collect());
+    run(&mut w, secs(600));
+    assert!(w.node.own_fault());
+    let tried = w.starts.len();
+    assert!(tried < 200, "{tried} attempts while the network is down");
+    assert_eq!((state(&w, 1), state(&w, 2)), (State::Active, State::Active));
+    assert!(w.store.rows.values().all(|r| r.pending() && r.progress.attempts == 0 && r.progress.step == 0));
+    w.habits.network_down = false;
+    run(&mut w, secs(10));
+    assert!(!w.node.own_fault());
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded && r.progress.attempts == 1));
+}
+
+#[test]
+fn a_failing_delivery_holds_back_its_key_only_and_for_hold_max() {
+    let mut w = with_endpoint(|p| {
+        p.ordered = true;
+        p.hold_max = secs(600);
+        p.schedule = [secs(5), secs(3_000), secs(3_000)].into();
+    });
+    w.mode(1, Mode::Poison("bad".into()));
+    w.publish(vec![event(Some("bad")), event(Some("bad")), event(Some("good")), event(None)]);
+    run(&mut w, secs(500));
+    let tried =
+        |w: &World, sequence| w.starts.iter().filter(|(_, a)| a.delivery.sequence == sequence).count();
+    assert_eq!([tried(&w, 1), tried(&w, 2), tried(&w, 3), tried(&w, 4)], [2, 0, 1, 1]);
+    run(&mut w, secs(120));
+    assert_eq!(tried(&w, 2), 2, "its successor proceeds");
+    let head = w.store.rows.values().next().unwrap();
+    assert!(head.progress.overtaken && head.pending() && !head.progress.blocking);
+    run(&mut w, secs(8_000));
+    assert_eq!(tried(&w, 1), 4);
+}
+
+#[test]
+fn the_hold_runs_only_while_the_endpoint_can_be_attempted() {
+    let mut w = with_endpoint(|p| {
+        p.ordered = true;
+        p.hold_max = secs(600);
+        p.schedule = [secs(3_000)].into();
+    });
+    w.answers(1, [Answer::status(500)]);
+    w.publish(vec![event(Some("k")), event(Some("k"))]);
+    run(&mut w, secs(300));
+    w.put(1, |p| p.enabled = false);
+    run(&mut w, secs(2_000));
+    assert_eq!(w.starts.len(), 1);
+    w.put(1, |p| p.enabled = true);
+    run(&mut w, secs(290));
+    assert_eq!(w.starts.len(), 1, "590 s held");
+    run(&mut w, secs(15));
+    assert_eq!(w.starts.len(), 2);
+}
+
+#[test]
+fn a_pause_holds_what_comes_and_a_resume_delivers_it() {
+    let mut w = with_endpoint(|_| {});
+    w.put(1, |p| p.enabled = false);
+    run(&mut w, secs(1));
+    w.publish((0..10).map(|_| event(None)).collect());
+    run(&mut w, secs(10));
+    assert_eq!((w.starts.len(), w.node.memory()), (0, (0, 0)));
+    w.put(1, |p| p.enabled = true);
+    run(&mut w, secs(1));
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+    w.put(1, |p| (p.enabled, p.pause_skips) = (false, true));
+    run(&mut w, secs(1));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(w.store.rows.values().last().unwrap().reason, Some(Reason::Paused));
+}
+
+#[test]
+fn a_full_backlog_skips_and_keeps_the_sequence_gapless() {
+    let mut w = World::new(3, NodeConfig { backlog_max: 3, ..NodeConfig::default() });
+    w.put(1, |p| p.enabled = false);
+    run(&mut w, secs(1));
+    let call = w.publish((0..5).map(|_| event(None)).collect());
+    run(&mut w, secs(1));
+    let owed: Vec<usize> = published(&w, call).iter().map(|r| r.as_ref().unwrap().deliveries).collect();
+    assert_eq!(owed, [1, 1, 1, 0, 0]);
+    let rows: Vec<_> = w.store.rows.values().map(|r| (r.delivery.sequence, r.reason)).collect();
+    assert_eq!(rows[2..], [(3, None), (4, Some(Reason::BacklogFull)), (5, Some(Reason::BacklogFull))]);
+}
+
+#[test]
+fn what_is_pending_for_too_long_ends_as_expired_all_of_it() {
+    let mut w = World::new(3, NodeConfig { pending_max: secs(500_000), ..NodeConfig::default() });
+    w.put(1, |p| p.enabled = false);
+    run(&mut w, secs(1));
+    w.publish((0..3_500).map(|_| event(None)).collect());
+    run(&mut w, secs(499_000));
+    assert!(w.store.rows.values().all(Row::pending));
+    run(&mut w, secs(10_000));
+    assert!(w.store.rows.values().all(|r| r.reason == Some(Reason::Expired)));
+}
+
+#[test]
+fn a_deleted_endpoint_is_cancelled_in_steps_and_forgotten() {
+    let mut w = with_endpoint(|p| p.ordered = true);
+    w.mode(1, Mode::Always(Answer::status(500)));
+    w.publish((0..3_000).map(|n| event(Some(&format!("k{}", n % 50)))).collect());
+    run(&mut w, ms(50));
+    w.delete(1);
+    run(&mut w, secs(20));
+    assert!(w.store.rows.values().all(|r| !r.pending()));
+    assert!(w.store.rows.values().any(|r| r.reason == Some(Reason::EndpointDeleted)));
+    assert_eq!(w.node.standing(TENANT, EndpointNo(1)), None);
+    assert_eq!(w.node.memory(), (0, 0));
+}
+
+#[test]
+fn idempotency_is_judged_by_keys_and_bodies() {
+    let both = |key, id: &str, body| Publication { idempotency: Some(KeyHash(key)), ..owned(id, body) };
+    // (first, second, does the second join the first)
+    let table: [(&str, Publication, Publication, Option<bool>); 8] = [
+        ("same key, same body", keyed(1, 5), keyed(1, 5), Some(true)),
+        ("same key, other body", keyed(1, 5), keyed(1, 6), None),
+        ("other key", keyed(1, 5), keyed(2, 5), Some(false)),
+        ("same id, same body", owned("a", 5), owned("a", 5), Some(true)),
+        ("same id, other body", owned("a", 5), owned("a", 6), None),
+        ("same key and id", both(1, "a", 5), both(1, "a", 5), Some(true)),
+        ("same key, other id", both(1, "a", 5), both(1, "b", 5), None),
+        ("other key, same id", both(1, "a", 5), both(2, "a", 5), None),
+    ];
+    for (name, first, second, joins) in table {
+        // In one call, in one group, while the first is under way, and afterwards.
+        for wait in [None, Some(0), Some(700), Some(1_000_000)] {
+            let mut w = with_endpoint(|_| {});
+            let (one, two) = if let Some(wait) = wait {
+                let a = w.publish(vec![first.clone()]);
+                run(&mut w, Duration::from_micros(wait));
+                let b = w.publish(vec![second.clone()]);
+                run(&mut w, secs(1));
+                (published(&w, a)[0].clone(), published(&w, b)[0].clone())
+            } else {
+                let call = w.publish(vec![first.clone(), second.clone()]);
+                run(&mut w, secs(1));
+                (published(&w, call)[0].clone(), published(&w, call)[1].clone())
+            };
+            let one = one.unwrap();
+            match joins {
+                None => assert!(matches!(two, Err(Refusal::Conflict(_))), "{name} after {wait:?}: {two:?}"),
+                Some(joins) => assert_eq!(two.unwrap().id == one.id, joins, "{name} after {wait:?}"),
+            }
+            assert_eq!(w.store.rows.len(), if joins == Some(false) { 2 } else { 1 }, "{name} after {wait:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_and_an_id_of_two_events_are_a_conflict() {
+    let mut w = with_endpoint(|_| {});
+    w.publish(vec![keyed(1, 5), owned("a", 5)]);
+    run(&mut w, secs(1));
+    let call = w.publish(vec![Publication { idempotency: Some(KeyHash(1)), ..owned("a", 5) }]);
+    run(&mut w, secs(1));
+    assert!(matches!(published(&w, call)[0], Err(Refusal::Conflict(_))));
+}
+
+#[test]
+fn an_event_goes_to_all_who_want_it_and_groups_keep_it_whole() {
+    let mut w = World::new(5, NodeConfig { group_rows: 25, ..NodeConfig::default() });
+    for no in 1..=10 {
+        w.put(no, |_| {});
+    }
+    run(&mut w, secs(1));
+    let before = w.store.number.1;
+    let call = w.publish((0..9).map(|_| event(None)).collect());
+    run(&mut w, ms(20));
+    assert!(published(&w, call).iter().all(|r| r.as_ref().unwrap().deliveries == 10));
+    run(&mut w, secs(1));
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+    assert!(w.groups.iter().filter(|g| g.number > before).all(|g| {
+        let rows: usize = g.accepted.iter().map(|a| 1 + a.deliveries.len()).sum();
+        rows < 25 + 11 && g.accepted.iter().all(|a| a.deliveries.len() == 10)
+    }));
+    assert!(w.groups.iter().filter(|g| !g.accepted.is_empty()).count() >= 3);
+}
+
+#[test]
+fn a_group_is_bounded_in_bytes_unless_one_event_is_larger() {
+    let mut w = World::new(5, NodeConfig { group_bytes: 4_000, ..NodeConfig::default() });
+    w.put(1, |_| {});
+    run(&mut w, secs(1));
+    let sized = |n: usize| Publication { data: vec![b'x'; n].into(), ..event(None) };
+    w.publish(vec![sized(1_000), sized(1_000), sized(1_000), sized(9_000), sized(10)]);
+    run(&mut w, secs(1));
+    let events: Vec<usize> = w.groups.iter().map(|g| g.accepted.len()).filter(|n| *n > 0).collect();
+    assert_eq!(events, [3, 1, 1]);
+}
+
+#[test]
+fn a_full_inbox_refuses_and_takes_again_when_it_is_empty() {
+    let mut w = World::new(5, NodeConfig { inbox_bytes: 2_000, ..NodeConfig::default() });
+    let calls: Vec<u64> = (0..20).map(|_| w.publish(vec![event(None)])).collect();
+    let refused = |w: &World, call| matches!(w.replies.get(call), Some(Reply::Overloaded(_)));
+    assert!(calls.iter().any(|call| refused(&w, call)));
+    run(&mut w, secs(1));
+    assert!(!refused(&w, &calls[0]));
+    let call = w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert!(published(&w, call)[0].is_ok());
+}
+
+#[test]
+fn while_the_store_cannot_write_everybody_is_told_and_nothing_is_lost_or_sent_early() {
+    let mut w = with_endpoint(|_| {});
+    w.habits.commit_fails = 1_000;
+    let first = w.publish(vec![event(None)]);
+    let second = w.publish(vec![event(None)]);
+    run(&mut w, ms(500));
+    let overloaded = |w: &World, call| matches!(w.replies.get(call), Some(Reply::Overloaded(_)));
+    assert!(overloaded(&w, &first) && overloaded(&w, &second));
+    let third = w.publish(vec![event(None)]);
+    assert!(overloaded(&w, &third));
+    w.habits.commit_fails = 0;
+    run(&mut w, secs(1));
+    // The group that was under way is committed in the end; what waited behind it is not.
+    assert_eq!(only(&w).status, Status::Succeeded);
+    let call = w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert!(published(&w, call)[0].is_ok());
+}
+
+#[test]
+fn outcomes_that_are_not_durable_stop_dispatch() {
+    let mut w = World::new(5, NodeConfig { undurable_max: 10, ..NodeConfig::default() });
+    w.put(1, |_| {});
+    run(&mut w, secs(1));
+    w.publish((0..100).map(|_| event(None)).collect());
+    run(&mut w, ms(2));
+    w.habits.commit_fails = 1_000;
+    run(&mut w, secs(5));
+    assert!(w.starts.len() <= 30, "{}", w.starts.len());
+    w.habits.commit_fails = 0;
+    run(&mut w, secs(5));
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+}
+
+#[test]
+fn outcomes_wait_for_a_commit_to_ride_with_unless_a_successor_waits() {
+    let mut w = with_endpoint(|p| p.ordered = true);
+    w.publish(vec![event(Some("a"))]);
+    run(&mut w, ms(8));
+    let due = w.node.commit_due(w.now).unwrap();
+    assert!(due > w.now && due <= w.now + ms(20), "{due:?}");
+    run(&mut w, secs(1));
+    let before = w.starts.len();
+    w.publish(vec![event(Some("a")), event(Some("a"))]);
+    run(&mut w, ms(12));
+    assert_eq!(w.starts.len(), before + 2, "no 20 ms between them");
+}
+
+#[test]
+fn a_spilled_endpoint_becomes_live_again() {
+    let mut w = World::new(5, NodeConfig { window_entries: 64, ..NodeConfig::default() });
+    w.put(1, |_| {});
+    run(&mut w, secs(1));
+    w.publish((0..2_000).map(|_| event(None)).collect());
+    run(&mut w, secs(20));
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+    assert!(w.most_memory <= 64 + 16, "{}", w.most_memory);
+    let order: Vec<u64> = w.starts.iter().map(|(_, a)| a.delivery.sequence).collect();
+    assert!(order.is_sorted());
+    let loads = w.loads;
+    w.publish((0..10).map(|_| event(None)).collect());
+    run(&mut w, secs(1));
+    assert_eq!(w.loads, loads, "nothing has to be read back");
+}
+
+#[test]
+fn a_blocked_key_with_ten_thousand_behind_it_leaves_other_keys_flowing_and_memory_small() {
+    let mut w = World::new(5, NodeConfig { window_entries: 256, ..NodeConfig::default() });
+    w.put(1, |p| {
+        p.ordered = true;
+        p.schedule = [secs(7_200)].into();
+    });
+    run(&mut w, secs(1));
+    w.mode(1, Mode::Poison("bad".into()));
+    for _ in 0..100 {
+        w.publish((0..100).map(|_| event(Some("bad"))).collect());
+        w.publish(vec![event(Some("good"))]);
+    }
+    run(&mut w, secs(60));
+    let good: Vec<&Row> = w.store.rows.values().filter(|r| r.event.key.as_deref() == Some("good")).collect();
+    assert_eq!(good.len(), 100);
+    assert!(good.iter().all(|r| r.status == Status::Succeeded));
+    assert!(w.most_memory <= 256 + 64, "{}", w.most_memory);
+    let call = w.publish(vec![event(Some("other"))]);
+    run(&mut w, secs(1));
+    assert!(published(&w, call)[0].is_ok());
+    assert_eq!(w.store.rows.values().last().unwrap().status, Status::Succeeded);
+    // Released, they all go, in order.
+    w.mode(1, Mode::Always(Answer::ok().after(ms(1))));
+    let head = *w.store.rows.keys().next().unwrap();
+    w.retry(head);
+    run(&mut w, secs(120));
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+    let bad: Vec<u64> = w
+        .starts
+        .iter()
+        .filter(|(_, a)| a.event.key.as_deref() == Some("bad"))
+        .map(|(_, a)| a.delivery.sequence)
+        .collect();
+    assert!(bad.is_sorted());
+}
+
+#[test]
+fn many_blocked_keys_do_not_stop_a_spilled_endpoint() {
+    let mut w = World::new(5, NodeConfig { window_entries: 1_024, ..NodeConfig::default() });
+    w.put(1, |p| {
+        p.ordered = true;
+        p.schedule = [secs(7_200)].into();
+    });
+    run(&mut w, secs(1));
+    w.answers(1, (0..100).map(|n| if n % 10 == 9 { Answer::ok() } else { Answer::status(500) }));
+    for n in 0..100 {
+        w.publish(vec![event(Some(&format!("k{n}")))]);
+        run(&mut w, secs(10));
+    }
+    assert!(w.store.blocking.len() >= 80);
+    for _ in 0..30 {
+        w.publish((0..100).map(|n| event(Some(&format!("k{n}")))).collect());
+    }
+    w.publish((0..100).map(|_| event(Some("free"))).collect());
+    run(&mut w, secs(30));
+    let free = w.store.rows.values().filter(|r| r.event.key.as_deref() == Some("free"));
+    assert!(free.clone().count() == 100 && free.clone().all(|r| r.status == Status::Succeeded));
+}
+
+#[test]
+fn a_manual_retry_brings_a_pending_delivery_forward() {
+    let mut w = with_endpoint(|_| {});
+    w.answers(1, [Answer::status(500)]);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    let position = only(&w).delivery.position;
+    let call = w.retry(position);
+    run(&mut w, secs(1));
+    assert_eq!(w.replies[&call], Reply::Done);
+    let row = only(&w);
+    assert_eq!((row.status, row.progress.run, row.progress.attempts), (Status::Succeeded, 0, 2));
+    assert_eq!(w.starts[1].1.trigger, Trigger::Retry);
+}
+
+#[test]
+fn a_manual_retry_of_one_that_ended_starts_a_new_run_with_a_fresh_schedule() {
+    let mut w = with_endpoint(|p| p.schedule = [secs(1)].into());
+    w.answers(1, [Answer::status(500), Answer::status(500)]);
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(5));
+    assert_eq!(only(&w).status, Status::Failed);
+    let position = only(&w).delivery.position;
+    w.answers(1, [Answer::status(500)]);
+    w.retry(position);
+    run(&mut w, secs(5));
+    let row = only(&w);
+    assert_eq!((row.status, row.progress.run, row.progress.attempts), (Status::Succeeded, 1, 4));
+    w.retry(position);
+    run(&mut w, secs(5));
+    let row = only(&w);
+    assert_eq!((row.status, row.progress.run, row.progress.attempts), (Status::Succeeded, 2, 5));
+}
+
+#[test]
+fn a_manual_retry_passes_over_schedule_and_breaker_but_not_over_a_lane_or_a_pause() {
+    let mut w = with_endpoint(|p| p.ordered = true);
+    w.answers(1, [Answer::status(500)]);
+    w.publish(vec![event(Some("k")), event(Some("k"))]);
+    run(&mut w, secs(1));
+    let positions: Vec<Position> = w.store.rows.keys().copied().collect();
+    let call = w.retry(positions[1]);
+    run(&mut w, ms(100));
+    assert!(matches!(w.replies[&call], Reply::Conflict(_)));
+    w.put(1, |p| p.enabled = false);
+    run(&mut w, secs(1));
+    let call = w.retry(positions[0]);
+    run(&mut w, ms(100));
+    assert!(matches!(w.replies[&call], Reply::Conflict(_)));
+    w.put(1, |p| p.enabled = true);
+    run(&mut w, ms(100));
+    w.mode(1, Mode::Always(Answer::error(ErrorKind::Connect)));
+    w.publish((0..6).map(|n| event(Some(&format!("{n}")))).collect());
+    run(&mut w, secs(2));
+    assert!(matches!(state(&w, 1), State::Tripped { .. }));
+    w.mode(1, Mode::Always(Answer::ok()));
+    let call = w.retry(positions[0]);
+    run(&mut w, ms(100));
+    assert_eq!(w.replies[&call], Reply::Done);
+    assert_eq!(w.store.rows[&positions[0]].status, Status::Succeeded);
+    assert_eq!(state(&w, 1), State::Active, "its success closes the breaker");
+}
+
+#[test]
+fn a_cancelled_delivery_is_not_attempted_and_frees_its_key() {
+    let mut w = with_endpoint(|p| p.ordered = true);
+    w.answers(1, [Answer::status(500)]);
+    w.publish(vec![event(Some("k")), event(Some("k"))]);
+    run(&mut w, secs(1));
+    let positions: Vec<Position> = w.store.rows.keys().copied().collect();
+    let call = w.cancel(positions[0]);
+    run(&mut w, secs(1));
+    assert_eq!(w.replies[&call], Reply::Done);
+    assert_eq!(w.store.rows[&positions[0]].reason, Some(Reason::Requested));
+    assert_eq!(w.store.rows[&positions[1]].status, Status::Succeeded);
+    let call = w.cancel(positions[0]);
+    assert_eq!(w.replies[&call], Reply::Conflict("the delivery is not pending"));
+}
+
+#[test]
+fn what_was_read_before_it_changed_is_not_acted_upon() {
+    let mut w = with_endpoint(|_| {});
+    w.answers(1, [Answer::status(500)]);
+    w.publish(vec![event(None)]);
+    run(&mut w, ms(4));
+    let position = only(&w).delivery.position;
+    let old = w.store.wanted(position).unwrap();
+    run(&mut w, secs(1));
+    let call = w.cancel_as_read(old);
+    assert_eq!(w.replies[&call], Reply::Conflict(CHANGING));
+}
+
+#[test]
+fn a_change_of_url_closes_the_breaker() {
+    let mut w = with_endpoint(|_| {});
+    w.mode(1, Mode::Always(Answer::error(ErrorKind::Connect)));
+    w.publish((0..6).map(|_| event(None)).collect());
+    run(&mut w, secs(30));
+    assert!(matches!(state(&w, 1), State::Tripped { .. }));
+    w.mode(1, Mode::Always(Answer::ok()));
+    w.put(1, |p| p.target = 2);
+    run(&mut w, secs(400));
+    assert_eq!(state(&w, 1), State::Active);
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+}
+
+#[test]
+fn healthy_endpoints_are_served_while_a_thousand_hang() {
+    let mut w =
+        World::new(5, NodeConfig { max_in_flight: 2_048, window_entries: 16_384, ..NodeConfig::default() });
+    for no in 1..=1_010 {
+        w.put(no, |_| {});
+    }
+    run(&mut w, secs(1));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(5));
+    let healthy = |no: u32| no > 1_000;
+    for no in 1..=1_000 {
+        w.mode(no, Mode::Hang);
+    }
+    let begun = w.starts.len();
+    for _ in 0..20 {
+        w.publish(vec![event(None)]);
+        run(&mut w, ms(50));
+    }
+    run(&mut w, ms(500));
+    let served: Vec<Timestamp> =
+        w.starts[begun..].iter().filter(|(_, a)| healthy(a.delivery.endpoint.0)).map(|(at, _)| *at).collect();
+    assert_eq!(served.len(), 200);
+    let owed = w.store.rows.values().filter(|r| healthy(r.delivery.endpoint.0) && r.pending()).count();
+    assert_eq!(owed, 0);
+}
+
+#[test]
+fn a_rate_limit_holds_over_any_second_and_is_used() {
+    let mut w = with_endpoint(|p| p.per_second = Some(20));
+    w.publish((0..200).map(|_| event(None)).collect());
+    run(&mut w, secs(12));
+    assert_eq!(w.starts.len(), 200);
+    let took = w.starts[199].0.since(w.starts[0].0);
+    assert!(took <= secs(11), "{took:?}");
+}
+
+#[test]
+fn waiting_work_of_rate_limited_endpoints_leaves_room_for_others() {
+    let mut w = World::new(5, NodeConfig { window_entries: 256, ..NodeConfig::default() });
+    for no in 1..=40 {
+        w.put(no, |p| p.per_second = Some(1));
+    }
+    run(&mut w, secs(2));
+    for _ in 0..5 {
+        w.publish((0..50).map(|_| event(None)).collect());
+    }
+    run(&mut w, secs(5));
+    w.put_for(41, postrider_core::id::TenantNo(2), |_| {});
+    run(&mut w, secs(1));
+    let begun = w.now;
+    w.publish(
+        (0..100).map(|_| Publication { tenant: postrider_core::id::TenantNo(2), ..event(None) }).collect(),
+    );
+    run(&mut w, secs(2));
+    let served =
+        w.starts.iter().filter(|(at, a)| *at >= begun && a.delivery.endpoint == EndpointNo(41)).count();
+    assert_eq!(served, 100);
+}
+
+#[test]
+fn ordering_switched_on_waits_for_what_is_under_way() {
+    let mut w = with_endpoint(|_| {});
+    w.answers(1, [Answer::ok().after(secs(5)), Answer::local().after(secs(6))]);
+    w.publish(vec![event(Some("k")), event(Some("k"))]);
+    run(&mut w, secs(1));
+    w.put(1, |p| p.ordered = true);
+    w.publish(vec![event(Some("k")), event(Some("k"))]);
+    run(&mut w, secs(4));
+    assert_eq!(w.starts.len(), 2);
+    run(&mut w, secs(10));
+    assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
+}
