@@ -55,31 +55,62 @@ async fn no_202_leaves_before_an_fdatasync_that_began_after_its_commit_was_writt
     for task in tasks {
         task.await.unwrap();
     }
+    let pid = server.pid();
     server.stop().await;
-    let steps = eventually("the trace is complete", async || {
-        let text = std::fs::read_to_string(&trace).unwrap();
-        text.contains("+++ exited with 0 +++").then(|| read(&text, &server.database()))
+    let end = format!("{pid} +++ exited with 0 +++");
+    let text = eventually("the trace is complete", async || {
+        Some(std::fs::read_to_string(&trace).unwrap()).filter(|text| text.contains(&end))
     })
     .await;
+    let steps = read(&text, &server.database());
     let markers =
         (0..20).map(|n| format!("marker-alone-{n}-")).chain((0..40).map(|n| format!("marker-crowd-{n}-")));
     for marker in markers {
-        let at = |what: &dyn Fn(&Step) -> bool| steps.iter().position(what);
-        let answered = at(
-            &|step| matches!(step, Step::Answer { text } if text.contains("202") && text.contains(&marker)),
-        );
-        let answered = answered.unwrap_or_else(|| panic!("no answer about {marker}"));
-        let written = steps.iter().enumerate().find_map(|(i, step)| match step {
-            Step::Wrote { thread, text } if text.contains(&marker) => Some((i, *thread)),
-            _ => None,
-        });
-        let (written, writer) = written.unwrap_or_else(|| panic!("{marker} was never written"));
-        let of = |i: usize, wanted: Step| steps[i..].iter().position(|step| *step == wanted).map(|n| n + i);
-        // A writer writes all of a commit before it syncs: the next sync of that thread began after the commit's last write.
-        let began = of(written, Step::SyncBegan { thread: writer }).unwrap_or(usize::MAX);
-        assert!(began < answered, "{marker}: written at {written}, no sync before the answer at {answered}");
-        let returned = of(began, Step::SyncReturned { thread: writer }).unwrap_or(usize::MAX);
-        assert!(returned < answered, "{marker}: its sync had not returned when the answer left");
+        check(&steps, &marker).unwrap_or_else(|fault| panic!("{marker}: {fault}"));
+    }
+}
+
+/// Whether what is known by a marker was answered for only when it was on the disk.
+fn check(steps: &[Step], marker: &str) -> Result<(), &'static str> {
+    let answered =
+        |step: &Step| matches!(step, Step::Answer { text } if text.contains("202") && text.contains(marker));
+    let answered = steps.iter().position(answered).ok_or("it was never answered")?;
+    let before = &steps[..answered];
+    let written = before.iter().enumerate().find_map(|(i, step)| match step {
+        Step::Wrote { thread, text } if text.contains(marker) => Some((i, *thread)),
+        _ => None,
+    });
+    let (written, thread) = written.ok_or("it was not written before the answer")?;
+    // A writer writes all of a commit before it syncs: the next sync of that thread began after the commit's last write.
+    let next =
+        |from: usize, wanted: Step| before[from..].iter().position(|step| *step == wanted).map(|n| n + from);
+    let began = next(written, Step::SyncBegan { thread })
+        .ok_or("no sync began between its writing and the answer")?;
+    next(began, Step::SyncReturned { thread }).ok_or("its sync had not returned when the answer left")?;
+    Ok(())
+}
+
+#[test]
+fn a_trace_in_which_an_answer_is_early_is_found_out() {
+    let write = r#"7 pwrite64(9</d/p.db-wal>, "marker-1-", 9, 0) = 9"#;
+    let (began, returned) =
+        ("7 fdatasync(9</d/p.db-wal> <unfinished ...>", "7 <... fdatasync resumed>)      = 0");
+    let sync = "7 fdatasync(9</d/p.db-wal>)             = 0";
+    let of_another = "8 fdatasync(9</d/p.db-wal>)             = 0";
+    let answer = r#"6 sendto(12<socket:[1]>, "HTTP/1.1 202 Accepted\r\n\r\n{\"id\":\"marker-1-\"", 80, 0, NULL, 0) = 80"#;
+    let judge = |lines: &[&str]| check(&read(&lines.join("\n"), Path::new("/d/p.db")), "marker-1-").is_ok();
+    assert!(judge(&[write, sync, answer]));
+    assert!(judge(&[write, began, of_another, returned, answer]));
+    for early in [
+        &[answer, write, sync][..],
+        &[write, answer, sync],
+        &[sync, write, answer],
+        &[write, began, answer, returned],
+        &[began, returned, write, answer],
+        &[write, of_another, answer, sync],
+        &[write, sync],
+    ] {
+        assert!(!judge(early), "{early:?}");
     }
 }
 
