@@ -1,4 +1,8 @@
 //! `bench`: loads a server, and compares it with the same client posting straight to the same receiver.
+//!
+//! With `--http raw` publishers send prebuilt bytes and client and receiver parse as little as they can (`link`,
+//! `receiver`); with `--http hyper` both are what a service would be written with (`ordinary`). What the client costs is
+//! part of every figure, so only figures of the same `--http` compare.
 
 mod figures;
 mod files;

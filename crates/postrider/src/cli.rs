@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Manage tenants
     #[command(subcommand)]
     Tenants(tenants::Command),
-    /// Manage tokens
+    /// Make, list and revoke tokens
     #[command(subcommand)]
     Tokens(tokens::Command),
     /// Check a webhook's signature offline, and say why it fails

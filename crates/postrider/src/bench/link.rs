@@ -19,9 +19,11 @@ pub(super) const MAX_HEADERS: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Http {
-    /// Prebuilt bytes and a minimal parser: as little as possible beside the system calls
+    /// Prebuilt bytes and a minimal parser: the client costs little beside its system calls, so the direct limit is as high,
+    /// and the ratio as strict, as it gets
     Raw,
-    /// The hyper library, as an ordinary client and an ordinary service would
+    /// The hyper library, as an ordinary client and an ordinary service would use it: both limits are lower, and the ratio
+    /// is what such a service sees
     Hyper,
 }
 

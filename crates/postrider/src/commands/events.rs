@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{BatchItem, NewEvent};
+use postrider_client::{BatchItem, NewEvent, Problem};
 use serde_json::value::RawValue;
 
 use crate::cli::Connection;
@@ -32,7 +32,7 @@ pub(crate) struct PublishArgs {
     /// Its type, such as card.created
     #[arg(long = "type", value_name = "TYPE", required_unless_present = "ndjson")]
     kind: Option<String>,
-    /// Its data as JSON
+    /// Its data as JSON [default: {}]
     #[arg(long, value_name = "JSON", conflicts_with = "data_file")]
     data: Option<String>,
     /// File with its data as JSON; - is standard input
@@ -112,11 +112,18 @@ fn items(items: &[BatchItem]) -> Rows {
                 rows.row([index.to_string(), event.id.clone(), event.deliveries.to_string(), String::new()]);
             }
             Err(problem) => {
-                let mut reasons = vec![problem.detail.clone().unwrap_or_else(|| problem.title.clone())];
-                reasons.extend(problem.errors.iter().map(|e| format!("{}: {}", e.pointer, e.detail)));
-                rows.row([index.to_string(), "-".into(), "-".into(), reasons.join("; ")]);
+                rows.row([index.to_string(), "-".into(), "-".into(), reasons(problem)]);
             }
         }
     }
     rows
+}
+
+/// The bad fields, or the whole where no field is named.
+fn reasons(problem: &Problem) -> String {
+    if problem.errors.is_empty() {
+        return problem.detail.clone().unwrap_or_else(|| problem.title.clone());
+    }
+    let each = problem.errors.iter().map(|e| format!("{}: {}", e.pointer, e.detail));
+    each.collect::<Vec<_>>().join("; ")
 }

@@ -1,12 +1,14 @@
-//! `tokens`: make one.
+//! `tokens`: make one, list them, revoke one.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use postrider_client::NewToken;
+use serde_json::json;
 
-use crate::cli::Connection;
-use crate::output::{Output, Rows};
+use super::tenants::next_page;
+use crate::cli::{Connection, PageArgs};
+use crate::output::{Output, Rows, or_dash};
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// List the tokens, without their texts
+    List {
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Revoke a token, at once
+    Delete {
+        /// Its id, tok_…
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
@@ -38,6 +54,27 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
                 rows.note("Keep the token now: it is not shown again.");
                 rows
             })?;
+        }
+        Command::List { page, connection } => {
+            let answer = super::client(&connection)?.list_tokens(&page.request()).await?;
+            output.answer(answer.json(), || {
+                let mut rows = Rows::new(&["id", "tenant", "scopes", "created", "expires"]);
+                for token in &answer.data {
+                    rows.row([
+                        token.id.clone(),
+                        or_dash(token.tenant.as_ref()),
+                        token.scopes.join(","),
+                        token.created_at.clone(),
+                        or_dash(token.expires_at.as_ref()),
+                    ]);
+                }
+                next_page(&mut rows, answer.next_cursor.as_deref());
+                rows
+            })?;
+        }
+        Command::Delete { id, connection } => {
+            super::client(&connection)?.delete_token(&id).await?;
+            output.done(&format!("revoked {id}"), &json!({"id": id, "deleted": true}))?;
         }
     }
     Ok(ExitCode::SUCCESS)
