@@ -9,6 +9,9 @@
 )]
 
 mod bench;
+mod cli;
+mod cli_bench;
+mod cli_deliveries;
 mod commands;
 mod configuration;
 mod demo;
