@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -295,45 +294,9 @@ async fn health_readiness_and_the_openapi_document_are_open_to_all() {
     ] {
         assert!(operations.contains_key(&path.to_owned()), "{path}");
     }
-    // Figures are the operator's, where they are served at all.
+    // Figures are the operator's.
     nobody.get("/metrics").await.problem(401);
-    let operator = server.api().get("/metrics").await;
-    assert!([200, 404].contains(&operator.status), "{operator:?}");
-}
-
-#[tokio::test]
-async fn every_operation_of_the_openapi_document_asks_for_a_token_unless_it_says_otherwise() {
-    let server = Server::start().await;
-    let nobody = server.api().with_token("");
-    let document = nobody.get("/openapi.json").await.ok(200);
-    let mut seen = 0;
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, operation) in item.as_object().unwrap() {
-            let open =
-                operation["security"].as_array().is_some_and(|all| all.iter().any(|one| *one == json!({})));
-            if open || !["get", "put", "post", "patch", "delete"].contains(&method.as_str()) {
-                continue;
-            }
-            let path = path.replace("{tenant}", "acme").replace("{id}", "x");
-            nobody.json(&method.to_uppercase(), &path, &json!({})).await.problem(401);
-            seen += 1;
-        }
-    }
-    assert!(seen >= 15, "{seen} operations");
-}
-
-#[tokio::test]
-async fn request_ids_are_echoed_or_made() {
-    let server = Server::start().await;
-    let answer = server.api().send("GET", "/v1/nothing", &[("x-request-id", "mine-1")], b"").await;
-    assert_eq!(
-        (answer.header("x-request-id"), &answer.problem(404)["request_id"]),
-        (Some("mine-1"), &json!("mine-1"))
-    );
-    for bad in ["", "a b", &"x".repeat(10_000), "\u{1b}[31m"] {
-        let answer = server.api().send("GET", "/healthz", &[("x-request-id", bad)], b"").await;
-        assert!(answer.header("x-request-id").is_none_or(|id| id != bad), "{bad:?}");
-    }
-    let waited = tokio::time::timeout(Duration::from_secs(5), server.api().get("/healthz")).await;
-    assert!(waited.is_ok());
+    let figures = server.api().get("/metrics").await;
+    assert_eq!(figures.status, 200);
+    assert!(figures.text().lines().any(|line| line.starts_with("postrider_")), "{}", figures.text());
 }
