@@ -114,6 +114,7 @@ impl Slot {
 
     /// Takes a new version of the configuration.
     pub(crate) fn change(&mut self, policy: Policy, now: Timestamp, common: &mut Common) {
+        let ran = self.running();
         let old = std::mem::replace(&mut self.policy, std::sync::Arc::new(policy));
         if old.per_second != self.policy.per_second {
             self.pacer = self.policy.per_second.map(|n| Pacer::new(n, now));
@@ -121,12 +122,13 @@ impl Slot {
         if old.target != self.policy.target && self.disabled.is_none() {
             self.recover(now, common);
         }
-        if !self.policy.enabled && old.enabled {
-            self.drop_window(common);
-        }
         if !self.policy.ordered {
             // Lanes that exist empty in their order; nothing new enters them.
             self.ordered = false;
+        }
+        if ran && !self.running() {
+            // Paused, or ordering is about to be switched on: what comes meanwhile is found in the store with all the rest.
+            self.drop_window(common);
         }
         self.settle_ordering(now, common);
         self.set_clock(now);

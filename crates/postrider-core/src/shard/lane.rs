@@ -20,7 +20,7 @@ const WAITING_BLOCKED: usize = 16;
 const BLOCKED_WITH_WAITING: usize = 4;
 /// Successors of a head that is on its way that wait in memory (while there is plenty of room, while there is room, and
 /// without any): one busy key may not fill the window either.
-const WAITING: [usize; 3] = [64, 16, 4];
+const WAITING: [usize; 3] = [64, 16, 1];
 /// Blocked keys of one endpoint, beyond which it trips.
 const BLOCKED_KEYS_ENDPOINT: usize = 4_096;
 

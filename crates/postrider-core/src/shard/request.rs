@@ -96,7 +96,12 @@ impl Shard {
     /// A delivery that was asked for by hand is durable: it goes first, but never over its lane.
     pub(crate) fn arrive_by_hand(&mut self, mut entry: Entry, now: Timestamp, common: &mut Common) {
         let Some(slot) = self.slots.get_mut(&entry.delivery.endpoint) else { return };
-        if !slot.running() {
+        // Ordering may have been switched on meanwhile: then it comes back in its lane.
+        let lane = lane_of(&entry.event, slot.ordered && !entry.progress.overtaken);
+        let misplaced = matches!(entry.place, Place::Due(_)) && entry.lane.is_none() && lane.is_some();
+        if !slot.running() || misplaced {
+            // With the rest of the window, so that the page that brings it back brings nothing twice.
+            slot.drop_window(common);
             slot.forget(&entry, common);
             return;
         }
