@@ -10,7 +10,7 @@ use postrider_core::{retry, wire};
 use postrider_dispatch::{Failure, FailureKind, Report, Request};
 
 use crate::clock;
-use crate::driver::Driver;
+use crate::driver::{Driver, MustFinish};
 use crate::prepared::PreparedEndpoint;
 
 /// What is to be sent.
@@ -33,6 +33,7 @@ pub(crate) struct Made {
 /// Makes attempts one after the other: the first, and then each that the end of the one before sets free. So a busy
 /// endpoint's deliveries follow each other without a new task for each.
 pub(crate) async fn run(driver: Driver, attempt: Attempt) {
+    let _must_finish = MustFinish(&driver.0.health);
     let mut next = Some(attempt);
     while let Some(attempt) = next {
         let finished = finish(&driver, attempt).await;

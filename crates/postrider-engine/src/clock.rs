@@ -6,37 +6,47 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use postrider_core::time::Timestamp;
 
-/// How much of each second's drift is taken back: schedules stretch or shrink by a tenth at most, which is within their jitter.
-const SLEW_PER_SECOND: Duration = Duration::from_millis(100);
+/// How often the clock is drawn towards the wall clock.
+pub(crate) const SLEW_EVERY: Duration = Duration::from_millis(100);
+/// How much of a drift is taken back each time: schedules stretch or shrink by a tenth at most, which is within their
+/// jitter, and no step is so large that a paced endpoint would get two attempts for one.
+const SLEW_STEP: Duration = Duration::from_millis(10);
 
 /// See the module.
 pub(crate) struct Clock {
     started: Instant,
     /// Microseconds to add to the monotonic time.
     offset: AtomicI64,
+    /// The latest time that was told.
+    latest: AtomicI64,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), offset: AtomicI64::new(wall().as_micros()) }
+        Self {
+            started: Instant::now(),
+            offset: AtomicI64::new(wall().as_micros()),
+            latest: AtomicI64::new(0),
+        }
     }
 
     /// Scheduling time: never goes back.
     pub(crate) fn now(&self) -> Timestamp {
         let elapsed = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(elapsed.saturating_add(self.offset.load(Ordering::Relaxed)))
+        let time = elapsed.saturating_add(self.offset.load(Ordering::Relaxed));
+        Timestamp::from_micros(time.max(self.latest.fetch_max(time, Ordering::Relaxed)))
     }
 
-    /// Draws the clock towards the wall clock; called about every second.
+    /// Draws the clock towards the wall clock; called every [`SLEW_EVERY`].
     pub(crate) fn slew(&self) {
         let drift = slew_by(wall().as_micros() - self.now().as_micros());
         self.offset.fetch_add(drift, Ordering::Relaxed);
     }
 }
 
-/// How much of a drift (µs, wall minus scheduling time) is taken back in one second.
+/// How much of a drift (µs, wall minus scheduling time) is taken back in one step.
 fn slew_by(drift: i64) -> i64 {
-    let most = i64::try_from(SLEW_PER_SECOND.as_micros()).unwrap_or(0);
+    let most = i64::try_from(SLEW_STEP.as_micros()).unwrap_or(0);
     drift.clamp(-most, most)
 }
 
@@ -51,20 +61,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn time_never_goes_back_while_it_is_drawn_back() {
+        let clock = Clock::new();
+        let mut last = clock.now();
+        for _ in 0..1_000 {
+            clock.offset.fetch_sub(10_000, Ordering::Relaxed);
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
     fn abuse_a63_an_hour_s_jump_is_absorbed_in_small_steps() {
         for hour in [3_600_000_000_i64, -3_600_000_000] {
             let mut drift = hour;
-            let mut seconds = 0_u32;
+            let mut steps = 0_u32;
             while drift != 0 {
                 let step = slew_by(drift);
                 assert!(
-                    step.unsigned_abs() <= 100_000,
-                    "a second never lasts more than 1.1 or less than 0.9"
+                    step.unsigned_abs() <= 10_000,
+                    "a tenth of a second never lasts more than 110 or less than 90 ms"
                 );
                 drift -= step;
-                seconds += 1;
+                steps += 1;
             }
-            assert_eq!(seconds, 36_000);
+            assert_eq!(steps, 360_000);
         }
     }
 }

@@ -14,7 +14,7 @@ use postrider_dispatch::Dispatcher;
 use postrider_store::{PageLimit, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SLEW_EVERY};
 use crate::directory::Directory;
 use crate::error::ServiceError;
 
@@ -23,8 +23,6 @@ pub(crate) type Asker = oneshot::Sender<Reply>;
 
 /// How long a caller is asked to wait before trying again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How often the scheduling clock is drawn towards the wall clock.
-const SLEW_EVERY: Duration = Duration::from_secs(1);
 
 /// The machines and what they are driven with. Cheap to clone.
 #[derive(Clone)]
@@ -41,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) health: Health,
+    /// Pending deliveries of one endpoint, at most.
+    backlog_max: u64,
 }
 
 /// The node, and until when its two loops sleep.
@@ -86,6 +86,19 @@ impl Drop for Supervised {
     }
 }
 
+/// Held by what must not stop half-way: a panic there would leave a delivery or an endpoint stuck without a word, so it
+/// ends the process, and the next start goes on from the store.
+pub(crate) struct MustFinish<'a>(pub(crate) &'a Health);
+
+impl Drop for MustFinish<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a panic in the engine; stopping");
+            self.0.fail();
+        }
+    }
+}
+
 impl Health {
     /// The process cannot go on.
     pub(crate) fn fail(&self) {
@@ -102,6 +115,7 @@ impl Driver {
         store: Arc<dyn Store>,
         dispatcher: Dispatcher,
         directory: Arc<Directory>,
+        backlog_max: u64,
     ) -> Self {
         Self(Arc::new(Shared {
             machine: Mutex::new(Machine {
@@ -118,6 +132,7 @@ impl Driver {
             directory,
             runtime: tokio::runtime::Handle::current(),
             health: Health::default(),
+            backlog_max,
         }))
     }
 
@@ -129,6 +144,7 @@ impl Driver {
 
     /// Hands an input to the node; the effects are the caller's to carry out.
     pub(crate) fn handle(&self, input: Input<Asker>) -> Effects<Asker> {
+        let _must_finish = MustFinish(&self.0.health);
         let mut effects = Effects::default();
         let mut machine = self.0.machine.lock();
         let now = self.0.clock.now();
@@ -165,6 +181,7 @@ impl Driver {
     }
 
     fn load(&self, load: Load) {
+        let _must_finish = MustFinish(&self.0.health);
         match self.read(load) {
             Ok(page) => {
                 self.0.health.failed_reads.store(0, Ordering::Relaxed);
@@ -213,8 +230,8 @@ impl Driver {
                 return Ok(read);
             }
             What::Count => {
-                let most = u64::try_from(i64::MAX).unwrap_or(u64::MAX);
-                read.count = store.count_pending(load.endpoint, most)?;
+                // Beyond the bound it does not matter how many there are.
+                read.count = store.count_pending(load.endpoint, self.0.backlog_max.saturating_add(1))?;
                 return Ok(read);
             }
         };

@@ -86,7 +86,8 @@ impl Engine {
         node_config.writer = number(a) >> 1;
         node_config.seed = number(b);
         let node = restore(node_config, &config, recovery, &clock)?;
-        let driver = Driver::new(node, clock, store.clone(), dispatcher, directory.clone());
+        let driver =
+            Driver::new(node, clock, store.clone(), dispatcher, directory.clone(), config.node.backlog_max);
 
         let for_thread = driver.clone();
         let writer_config = config.writer.clone();
@@ -142,8 +143,15 @@ fn restore(
 }
 
 fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, StartError> {
-    let parsed = EndpointConfig::from_stored(&stored.doc, &stored.secrets)
-        .map_err(|fault| StoreError::Unusable(format!("endpoint {} cannot be read: {fault}", stored.id)))?;
+    let policy = if stored.deleted {
+        // Its secrets are gone, so its configuration is not whole any more; what it is owed is only cancelled.
+        policy_of_removed(stored.version)
+    } else {
+        let parsed = EndpointConfig::from_stored(&stored.doc, &stored.secrets).map_err(|fault| {
+            StoreError::Unusable(format!("endpoint {} cannot be read: {fault}", stored.id))
+        })?;
+        config.policy(&parsed, stored.version)
+    };
     let blocking = stored
         .blocking
         .iter()
@@ -152,7 +160,7 @@ fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, S
     Ok(Restored {
         no: stored.no,
         tenant: stored.tenant,
-        policy: config.policy(&parsed, stored.version),
+        policy,
         deleted: stored.deleted,
         health: stored.health,
         last_sequence: stored.last_sequence,
@@ -160,4 +168,22 @@ fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, S
         blocking,
         held: stored.held,
     })
+}
+
+/// What the machines need to know of an endpoint that was removed: nothing is delivered to it, nothing new is owed to it.
+fn policy_of_removed(version: u32) -> Policy {
+    Policy {
+        version,
+        patterns: Vec::new(),
+        enabled: true,
+        pause_skips: false,
+        ordered: false,
+        hold_max: Duration::ZERO,
+        per_second: None,
+        max_in_flight: 1,
+        schedule: Arc::from([]),
+        gone_disables: false,
+        disable_after: None,
+        target: 0,
+    }
 }

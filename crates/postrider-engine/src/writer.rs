@@ -146,9 +146,15 @@ fn look_up(driver: &Driver, keys: &[KeyHash]) -> Result<Vec<Option<Known>>, Stor
     let mut tries = 0;
     loop {
         match driver.0.store.find_keys(keys) {
-            Ok(hits) => return Ok(hits.into_iter().map(|hit| hit.map(known)).collect()),
+            Ok(hits) => {
+                if tries > 0 {
+                    driver.0.health.failing.store(false, Ordering::Relaxed);
+                }
+                return Ok(hits.into_iter().map(|hit| hit.map(known)).collect());
+            }
             Err(error) if tries < REOPEN_TRIES => {
                 tracing::warn!(%error, "keys could not be looked up; trying again");
+                driver.0.health.failing.store(true, Ordering::Relaxed);
                 tries += 1;
                 std::thread::sleep(RETRY_EVERY);
             }
@@ -189,7 +195,7 @@ fn commit_until_durable(
             return Err(error);
         }
         std::thread::sleep(RETRY_EVERY);
-        if matches!(error, StoreError::Unknown(_)) && settle(writer, group)? {
+        if matches!(error, StoreError::Unknown(_)) && settle(writer, (group.writer, group.number))? {
             health.failing.store(false, Ordering::Relaxed);
             return Ok(());
         }
@@ -207,11 +213,11 @@ fn refuse_all(driver: &Driver) {
     driver.carry_out(effects);
 }
 
-/// Finds out whether a commit with an unknown result is in the database, on a new handle.
-fn settle(writer: &mut dyn Writer, group: &Group) -> Result<bool, StoreError> {
+/// Finds out whether the commit with this marker is in the database, on a new handle.
+fn settle(writer: &mut dyn Writer, marker: (u64, u64)) -> Result<bool, StoreError> {
     let mut tries = 0;
     loop {
-        match writer.reopen(group.writer, group.number) {
+        match writer.reopen(marker.0, marker.1) {
             Ok(found) => return Ok(found),
             Err(error @ (StoreError::Unusable(_) | StoreError::InUse(_))) => return Err(error),
             Err(error) if tries >= REOPEN_TRIES => return Err(error),
@@ -253,6 +259,11 @@ impl Upkeep {
         };
         match writer.maintain(how) {
             Ok(more) => self.more = more,
+            Err(error @ StoreError::Unknown(_)) => {
+                tracing::error!(%error, "background work of the store was cut off; opening the database again");
+                // No group is in doubt: there is no marker to look for.
+                settle(writer, (0, 0))?;
+            }
             Err(error @ (StoreError::Full(_) | StoreError::Slow)) => {
                 tracing::warn!(%error, "background work of the store has to wait");
                 self.more = false;
