@@ -84,8 +84,7 @@ impl Problem {
         Self::invalid(vec![Fault::new(pointer, detail)])
     }
 
-    #[cfg(test)]
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) const fn kind(&self) -> Kind {
         self.kind
     }
 

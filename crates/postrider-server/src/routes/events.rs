@@ -30,7 +30,8 @@ const ANSWER_BYTES: usize = 64;
 /// Publish one event, an array of events, or lines of JSON with one event each.
 ///
 /// 202 means that the event and all its deliveries are durable. An array and lines are answered item by item, in order,
-/// with errors in place; a single event with its own receipt.
+/// with errors in place; a single event with its own receipt. A batch of which nothing was accepted, for want of room, is
+/// answered 503 like a single event.
 #[utoipa::path(post, path = "/v1/events", tag = "events", operation_id = "publishEvents",
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 256 visible ASCII characters; on a batch it stands for `key#index`. The same key with the \
@@ -118,26 +119,36 @@ async fn publish_batch(
     }
     let answers = if publications.is_empty() { Vec::new() } else { app.engine().publish(publications).await };
     let mut answers = answers.into_iter();
-    let mut out = Vec::with_capacity(faults.len() * ANSWER_BYTES + ANSWER_BYTES);
+    let mut next = || {
+        let answer = answers.next().unwrap_or(Err(Refusal::Overloaded("the engine stopped")));
+        answer.map_err(Problem::from)
+    };
+    let answers: Vec<_> = faults.into_iter().map(|fault| fault.map_or_else(&mut next, Err)).collect();
+    if let Some(overload) = overload(&answers) {
+        return Err(overload.clone());
+    }
+    let mut out = Vec::with_capacity(answers.len() * ANSWER_BYTES + ANSWER_BYTES);
     out.extend_from_slice(br#"{"data":["#);
-    for (index, fault) in faults.into_iter().enumerate() {
+    for (index, answer) in answers.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        let answer = match fault {
-            Some(problem) => Err(problem),
-            None => answers
-                .next()
-                .unwrap_or(Err(Refusal::Overloaded("the engine stopped")))
-                .map_err(Problem::from),
-        };
         match answer {
-            Ok(receipt) => write_receipt(&mut out, &receipt),
-            Err(problem) => write_error(&mut out, &problem),
+            Ok(receipt) => write_receipt(&mut out, receipt),
+            Err(problem) => write_error(&mut out, problem),
         }
     }
     out.extend_from_slice(b"]}");
     Ok(json_text(StatusCode::ACCEPTED, out))
+}
+
+/// The overload that turned a whole batch away: nothing of it was accepted, so its publisher should come again with all
+/// of it, as with a single event. A batch of which something was accepted has its overloads in place.
+fn overload(answers: &[Result<Receipt, Problem>]) -> Option<&Problem> {
+    if answers.iter().any(Result::is_ok) {
+        return None;
+    }
+    answers.iter().filter_map(|answer| answer.as_ref().err()).find(|problem| problem.kind() == Kind::Overloaded)
 }
 
 /// An event ready to be accepted, if it is within the caller's reach.
@@ -239,6 +250,18 @@ mod tests {
         ] {
             assert_ne!(one, of(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_batch_of_which_nothing_was_accepted_for_want_of_room_is_an_overload() {
+        let full = || Err(Problem::from(Refusal::Overloaded("full")));
+        let bad = || Err(Problem::fault("/type", "is missing"));
+        let taken = || Ok(Receipt { id: "evt_1".into(), deliveries: 1 });
+        let whole = |answers: &[_]| overload(answers).is_some();
+        assert!(whole(&[full()]) && whole(&[bad(), full()]));
+        assert!(!whole(&[bad()]) && !whole(&[full(), taken()]) && !whole(&[taken()]) && !whole(&[]));
+        let response = overload(&[full()]).unwrap().render("r");
+        assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "1"));
     }
 
     #[test]
