@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::fault::ParseError;
 use crate::fields::Metadata;
+use crate::json::Detail;
 use crate::policy::Policy;
 use crate::secret::SigningSecret;
 use crate::subscription::Pattern;
@@ -141,22 +142,6 @@ impl EndpointConfig {
         self.schedule.as_ref().unwrap_or(default)
     }
 
-    /// The secrets that sign at a time, the current one first.
-    pub fn signing_secrets(&self, now: Timestamp) -> Vec<&SigningSecret> {
-        let previous =
-            self.previous_secret.as_ref().filter(|(_, until)| now < *until).map(|(secret, _)| secret);
-        std::iter::once(&self.secret).chain(previous).collect()
-    }
-
-    /// The same with a new secret; the present one signs beside it until `until`, and one before that no more.
-    #[must_use]
-    pub fn with_rotated_secret(&self, fresh: [u8; SigningSecret::MIN_BYTES], until: Timestamp) -> Self {
-        let mut next = self.clone();
-        let old = std::mem::replace(&mut next.secret, SigningSecret::generate(fresh));
-        next.previous_secret = Some((old, until));
-        next
-    }
-
     /// What the machines need to know of it.
     pub fn policy(&self, version: u32, default_schedule: &Arc<[Duration]>) -> Policy {
         Policy {
@@ -184,12 +169,26 @@ fn target_hash(url: &str) -> u64 {
 }
 
 impl EndpointConfig {
-    /// Reads the body of a request that makes an endpoint. `fresh` becomes its signing secret unless it brings one.
+    /// Reads the body of a request that makes an endpoint, whatever its URL. `fresh` becomes its signing secret unless it
+    /// brings one.
     ///
     /// # Errors
     /// See [`ParseError`].
     pub fn parse_create(body: &[u8], fresh: [u8; SigningSecret::MIN_BYTES]) -> Result<Self, ParseError> {
-        read::config(crate::json::utf8(body)?, Some(SigningSecret::generate(fresh)))
+        Self::parse_create_judged(body, fresh, &read::any_url)
+    }
+
+    /// As [`Self::parse_create`], with the judgement of whoever sends the deliveries: `judge` gives the URL in its one
+    /// normal form, or says why deliveries may not go there, which is told with all other faults.
+    ///
+    /// # Errors
+    /// See [`ParseError`].
+    pub fn parse_create_judged(
+        body: &[u8],
+        fresh: [u8; SigningSecret::MIN_BYTES],
+        judge: &dyn Fn(&str) -> Result<Box<str>, Detail>,
+    ) -> Result<Self, ParseError> {
+        read::config(crate::json::utf8(body)?, Some(SigningSecret::generate(fresh)), judge)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Endpoints as service functions: made, read, changed and removed; each change is durable when it returns.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use postrider_core::id::{EndpointId, EndpointNo, IdKind, TenantNo, random_id};
 use postrider_core::policy::Policy;
 use postrider_core::record::Edit;
 use postrider_core::secret::SigningSecret;
-use postrider_dispatch::{Target, headers};
+use postrider_dispatch::Target;
 
 use crate::Engine;
 use crate::clock::wall;
@@ -38,10 +39,22 @@ impl Engine {
         random::bytes()
     }
 
+    /// A URL in its normal form, if deliveries may go there; else why not. To be asked while the rest of an endpoint is
+    /// read, so that all its faults are told at once.
+    ///
+    /// # Errors
+    /// The fault and its remedy, in words.
+    pub fn judge_url(&self, url: &str) -> Result<Box<str>, Cow<'static, str>> {
+        match Target::parse(url, &self.config().url_policy) {
+            Ok(target) => Ok(target.as_str().into()),
+            Err(fault) => Err(fault.to_string().into()),
+        }
+    }
+
     /// Makes an endpoint under an id of our making.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a URL or header that deliveries may not have; [`ServiceError::NotFound`] when the
+    /// [`ServiceError::Invalid`] for a URL that deliveries may not go to; [`ServiceError::NotFound`] when the
     /// tenant is gone; else as the store fails.
     pub async fn create_endpoint(
         &self,
@@ -134,20 +147,11 @@ impl Engine {
         Ok(EndpointView { endpoint, config, standing })
     }
 
-    /// The configuration with its URL normalised, if deliveries may go there with these headers.
+    /// The configuration with its URL normalised, if deliveries may go there: no endpoint is stored that was not judged.
     fn checked(&self, mut config: EndpointConfig) -> Result<EndpointConfig, ServiceError> {
-        let mut faults = Vec::new();
-        match Target::parse(&config.url, &self.config().url_policy) {
-            Ok(target) => config.url = target.as_str().into(),
-            Err(fault) => faults.push(Fault::new("/url", fault.to_string())),
-        }
-        for (name, value) in &config.headers {
-            if let Err(fault) = headers::check_custom(name, value) {
-                let pointer = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
-                faults.push(Fault::new(pointer, fault.to_string()));
-            }
-        }
-        if faults.is_empty() { Ok(config) } else { Err(ServiceError::Invalid(faults)) }
+        let judged = self.judge_url(&config.url);
+        config.url = judged.map_err(|fault| ServiceError::Invalid(vec![Fault::new("/url", fault)]))?;
+        Ok(config)
     }
 
     /// Makes a version of an endpoint durable, then known. The caller holds the door for changes.

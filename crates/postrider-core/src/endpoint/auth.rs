@@ -97,6 +97,16 @@ impl Auth {
         }
     }
 
+    /// The field that holds the credential of a scheme, by the scheme's name in the API.
+    pub(super) fn credential_field(kind: &str) -> Option<&'static str> {
+        match kind {
+            "basic" => Some("password"),
+            "bearer" => Some("token"),
+            "api_key" => Some("value"),
+            _ => None,
+        }
+    }
+
     /// What is not secret of it.
     pub(super) fn to_public(&self) -> Map<String, Value> {
         let mut public = Map::from_iter([("type".to_owned(), json!(self.kind()))]);

@@ -1,11 +1,12 @@
-//! Changing an endpoint: merge patches and replacement. Secrets that are not mentioned stay, unless the URL moves.
+//! Changing an endpoint by merge patches. Secrets that are not mentioned stay, unless the URL moves.
 
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{EndpointConfig, read};
-use crate::fault::{Fault, ParseError};
-use crate::json::{merge_patch, parse_object, utf8};
+use super::read::Judge;
+use super::{Auth, EndpointConfig, read};
+use crate::fault::{Fault, MAX_FAULTS, ParseError};
+use crate::json::{Detail, merge_patch, parse_object, utf8};
 
 /// The objects of a configuration whose fields are fixed, so that a typo in them is a fault even where it says `null`.
 const CLOSED: [&str; 3] = ["auth", "rate_limit", "retry"];
@@ -18,6 +19,18 @@ impl EndpointConfig {
     /// See [`ParseError`]; also a fault at `/auth` where the URL moves to another scheme, host or port and the
     /// credential does not come with it, and at `/secret` where it is to be removed.
     pub fn apply_patch(&self, body: &[u8]) -> Result<Self, ParseError> {
+        self.apply_patch_judged(body, &read::any_url)
+    }
+
+    /// As [`Self::apply_patch`], with the judgement of whoever sends the deliveries: see [`Self::parse_create_judged`].
+    ///
+    /// # Errors
+    /// As for [`Self::apply_patch`].
+    pub fn apply_patch_judged(
+        &self,
+        body: &[u8],
+        judge: &dyn Fn(&str) -> Result<Box<str>, Detail>,
+    ) -> Result<Self, ParseError> {
         let patch = parse_object(utf8(body)?)?;
         let mut whole = self.to_public();
         let other_auth =
@@ -42,28 +55,7 @@ impl EndpointConfig {
             ));
             whole["secret"] = self.secret.reveal().into();
         }
-        self.changed(&whole, &patch, faults)
-    }
-
-    /// What becomes of it by a new configuration that replaces this one. Only secrets that are absent stay: the signing
-    /// secret, and the credential of an `auth` of the same `type`.
-    ///
-    /// # Errors
-    /// As for [`Self::apply_patch`].
-    pub fn parse_put(&self, body: &[u8]) -> Result<Self, ParseError> {
-        let given = parse_object(utf8(body)?)?;
-        let mut whole = given.clone();
-        let secret = whole.entry("secret").or_insert(Value::Null);
-        if secret.is_null() {
-            *secret = self.secret.reveal().into();
-        }
-        if let (Some(Value::Object(auth)), Some((field, credential))) =
-            (whole.get_mut("auth"), self.auth.credential())
-            && auth.get("type").is_some_and(|t| *t == self.auth.kind())
-        {
-            auth.entry(field).or_insert_with(|| credential.reveal().into());
-        }
-        self.changed(&Value::Object(whole), &given, Vec::new())
+        self.changed(&whole, &patch, faults, judge)
     }
 
     fn changed(
@@ -71,8 +63,9 @@ impl EndpointConfig {
         whole: &Value,
         given: &Map<String, Value>,
         mut faults: Vec<Fault>,
+        judge: Judge<'_>,
     ) -> Result<Self, ParseError> {
-        let next = match read::config(&whole.to_string(), None) {
+        let next = match read::config(&whole.to_string(), None, judge) {
             Ok(next) => Some(next),
             Err(ParseError::Faults(found)) => {
                 faults.extend(found);
@@ -80,22 +73,28 @@ impl EndpointConfig {
             }
             Err(other) => return Err(other),
         };
-        let Some(mut next) = next else { return Err(ParseError::Faults(faults)) };
-        if let Some((field, _)) = next.auth.credential()
-            && moved(&self.url, &next.url)
+        // Judged beside other faults too: whoever mends those should not meet this one only then.
+        let url = next.as_ref().map_or_else(|| whole["url"].as_str(), |next| Some(&next.url));
+        let field = whole["auth"]["type"].as_str().and_then(Auth::credential_field);
+        if let (Some(url), Some(field)) = (url, field)
+            && moved(&self.url, url)
             && !given.get("auth").and_then(|auth| auth.get(field)).is_some_and(Value::is_string)
+            && !faults.iter().any(|fault| fault.pointer.starts_with("/auth"))
         {
             let detail =
                 format!("the URL moves to another host: give auth with its {field} again, or type none");
             faults.push(Fault::new("/auth", detail));
         }
-        if !faults.is_empty() {
-            return Err(ParseError::Faults(faults));
+        faults.truncate(MAX_FAULTS);
+        match next {
+            Some(mut next) if faults.is_empty() => {
+                if next.secret == self.secret {
+                    next.previous_secret.clone_from(&self.previous_secret);
+                }
+                Ok(next)
+            }
+            _ => Err(ParseError::Faults(faults)),
         }
-        if next.secret == self.secret {
-            next.previous_secret.clone_from(&self.previous_secret);
-        }
-        Ok(next)
     }
 }
 

@@ -73,7 +73,7 @@ impl EndpointConfig {
         let mut secrets: Map<String, Value> = parse_own(utf8(secrets)?)?;
         let previous = secrets.remove(PREVIOUS);
         merge_patch(&mut whole, Value::Object(secrets));
-        let mut config = read::config(&whole.to_string(), None)?;
+        let mut config = read::config(&whole.to_string(), None, &read::any_url)?;
         config.previous_secret = previous.as_ref().map(read_previous).transpose()?;
         Ok(config)
     }

@@ -36,15 +36,31 @@ pub const MAX_EVENT_TYPES: usize = 50;
 /// The longest URL, in bytes.
 pub const MAX_URL_BYTES: usize = 2_048;
 
+/// Says of a URL what it is written like in one way only, or why deliveries may not go there.
+pub(super) type Judge<'a> = &'a dyn Fn(&str) -> Result<Box<str>, Detail>;
+
+/// Takes every URL as it is.
+pub(super) fn any_url(url: &str) -> Result<Box<str>, Detail> {
+    Ok(url.into())
+}
+
 /// Reads a configuration; `fresh` is its secret if it brings none.
-pub(super) fn config(text: &str, fresh: Option<SigningSecret>) -> Result<EndpointConfig, ParseError> {
+pub(super) fn config(
+    text: &str,
+    fresh: Option<SigningSecret>,
+    judge: Judge<'_>,
+) -> Result<EndpointConfig, ParseError> {
     let mut object = Object::parse(text)?;
-    let config = fields(&mut object, fresh);
+    let config = fields(&mut object, fresh, judge);
     object.end(config)
 }
 
-fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>) -> Option<EndpointConfig> {
-    let url = object.required("url", url);
+fn fields(
+    object: &mut Object<'_>,
+    fresh: Option<SigningSecret>,
+    judge: Judge<'_>,
+) -> Option<EndpointConfig> {
+    let url = object.required("url", |value| judge(&url(value)?));
     let name = name(object);
     let description = object.optional("description", |v| plain_text(v, MAX_DESCRIPTION_CHARS)).map(Box::from);
     let event_types = object

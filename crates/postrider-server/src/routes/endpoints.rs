@@ -38,8 +38,9 @@ pub(super) async fn create(
     let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
     Query::none(request.uri())?;
     let body = body::document(request).await?;
-    let config = EndpointConfig::parse_create(&body, app.engine().fresh_secret()?)?;
-    let endpoint = app.engine().create_endpoint(tenant.no, config).await?;
+    let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
+    let config = EndpointConfig::parse_create_judged(&body, engine.fresh_secret()?, &judge)?;
+    let endpoint = engine.create_endpoint(tenant.no, config).await?;
     Ok(answer(StatusCode::CREATED, &shown(&tenant, &endpoint)))
 }
 
@@ -105,10 +106,10 @@ pub(super) async fn patch(
         return Err(Problem::new(Kind::UnsupportedMedia, "the body must be application/merge-patch+json"));
     }
     let body = body::collect(request, MAX_DOCUMENT).await?;
-    let changed = app
-        .engine()
-        .change_endpoint(tenant.no, &id, |before| before.apply_patch(&body).map_err(Problem::from))
-        .await?;
+    let judge = |url: &str| app.engine().judge_url(url);
+    let change =
+        |before: &EndpointConfig| before.apply_patch_judged(&body, &judge).map_err(Problem::from);
+    let changed = app.engine().change_endpoint(tenant.no, &id, change).await?;
     Ok(answer(StatusCode::OK, &shown(&tenant, &changed)))
 }
 
