@@ -56,7 +56,4 @@ pub enum Refusal {
     /// No room now; try again.
     #[error("{0}")]
     Overloaded(&'static str),
-    /// The tenant was removed while the event was on its way.
-    #[error("the tenant does not exist any more")]
-    TenantGone,
 }

@@ -29,7 +29,6 @@
 
 pub mod connector;
 pub mod guard;
-pub mod headers;
 pub mod resolve;
 pub mod target;
 

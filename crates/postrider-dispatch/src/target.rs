@@ -317,11 +317,6 @@ impl Target {
         self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
     }
 
-    /// Whether credentials given for one may be sent to the other: same scheme, host and port.
-    pub fn same_host(&self, other: &Self) -> bool {
-        self.plain == other.plain && self.host == other.host && self.port == other.port
-    }
-
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
     }

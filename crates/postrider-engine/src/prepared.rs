@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::RwLock;
-use postrider_core::endpoint::EndpointConfig;
+use postrider_core::endpoint::{EndpointConfig, headers as rules};
 use postrider_core::id::EndpointNo;
 use postrider_core::record::Event;
 use postrider_core::signature::SigningKey;
@@ -118,8 +118,12 @@ fn base_headers(config: &EndpointConfig) -> Result<HeaderMap, Unprepared> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
     headers.insert(USER_AGENT, HeaderValue::from_static(wire::USER_AGENT));
     for (name, value) in &config.headers {
-        let (name, mut value) = postrider_dispatch::headers::check_custom(name, value)
-            .map_err(|fault| Unprepared(format!("{name}: {fault}")))?;
+        // Asked again, so that nothing that came into the store otherwise changes a message or its routing.
+        let checked = rules::check_name(name).and_then(|()| rules::check_value(value));
+        checked.map_err(|fault| Unprepared(format!("{name}: {fault}")))?;
+        let unfit = || Unprepared(format!("{name}: cannot be sent as a header"));
+        let mut value = HeaderValue::from_str(value).map_err(|_| unfit())?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
         value.set_sensitive(name == AUTHORIZATION);
         headers.insert(name, value);
     }

@@ -168,7 +168,6 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Conflict(detail) => Self::new(Kind::Conflict, detail),
             Refusal::Overloaded(detail) => Self::new(Kind::Overloaded, detail),
-            Refusal::TenantGone => Self::invalid(vec![Fault::new("/tenant", "does not exist any more")]),
         }
     }
 }

@@ -198,17 +198,6 @@ fn loopback_is_reached_in_plain_http_only_where_the_operator_allows_it() {
 }
 
 #[test]
-fn credentials_follow_only_to_the_same_scheme_host_and_port() {
-    let target = |url| Target::parse(url, &dev_policy()).unwrap();
-    let first = target("https://example.com/a");
-    assert!(first.same_host(&target("https://EXAMPLE.com:443/b?c")));
-    for other in ["https://example.com:8443/a", "https://www.example.com/a", "https://example.org/a"] {
-        assert!(!first.same_host(&target(other)), "{other}");
-    }
-    assert!(!target("https://localhost:9000/").same_host(&target("http://localhost:9000/")));
-}
-
-#[test]
 fn a_refusal_names_the_fault_and_the_remedy() {
     let said = |url| Target::parse(url, &UrlPolicy::default()).unwrap_err().to_string();
     assert_eq!(

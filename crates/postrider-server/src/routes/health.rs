@@ -71,7 +71,6 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller, uri: Uri) ->
     Query::none(&uri)?;
     let handle = app.metrics().ok_or_else(|| Problem::not_found("the list of metrics"))?;
     app.engine().record_metrics();
-    app.engine().record_metrics();
     let mut response = handle.render().into_response();
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, text);
