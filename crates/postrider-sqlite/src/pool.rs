@@ -49,7 +49,7 @@ impl Pool {
         Self { inner: Mutex::default(), returned: Condvar::new(), most: most.max(1), started: Instant::now() }
     }
 
-    fn take(&self, path: &Path, until: Instant) -> Res<Reader> {
+    fn take(&self, path: &Path, until: Option<Instant>) -> Res<Reader> {
         let mut inner = self.inner.lock();
         loop {
             if let Some(reader) = inner.idle.pop() {
@@ -61,8 +61,12 @@ impl Pool {
                 drop(inner);
                 return self.open(path, epoch).inspect_err(|_| self.inner.lock().opened -= 1);
             }
-            if self.returned.wait_until(&mut inner, until).timed_out() {
-                return Err(StoreError::Slow.into());
+            match until {
+                None => self.returned.wait(&mut inner),
+                Some(until) if self.returned.wait_until(&mut inner, until).timed_out() => {
+                    return Err(StoreError::Slow.into());
+                }
+                Some(_) => {}
             }
         }
     }
@@ -106,7 +110,8 @@ impl Pool {
 pub(crate) struct View<'a> {
     pool: &'a Pool,
     reader: Option<Reader>,
-    until: Instant,
+    /// `None` for a read that is not cut off.
+    until: Option<Instant>,
 }
 
 impl View<'_> {
@@ -118,7 +123,11 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError::Slow`] when the time for this read is over.
     pub(crate) fn check(&self) -> Res<()> {
-        if Instant::now() < self.until { Ok(()) } else { Err(StoreError::Slow.into()) }
+        if self.until.is_none_or(|until| Instant::now() < until) {
+            Ok(())
+        } else {
+            Err(StoreError::Slow.into())
+        }
     }
 }
 
@@ -140,10 +149,20 @@ impl Shared {
     /// Memory changes just after its commit becomes visible in the tables, under the write lock. So under the read lock a
     /// snapshot is either of the commit that memory knows, or of the next one; in the second case it is taken again.
     pub(crate) fn view<T>(&self, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
-        let until = Instant::now() + self.config.read_limit;
+        self.view_within(Some(self.config.read_limit), take)
+    }
+
+    /// As [`Self::view`], but never cut off: for a start, which has nothing to answer before it is done.
+    pub(crate) fn view_without_limit<T>(&self, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
+        self.view_within(None, take)
+    }
+
+    fn view_within<T>(&self, limit: Option<Duration>, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
+        let until = limit.map(|limit| Instant::now() + limit);
         let reader = self.pool.take(&self.path, until)?;
-        let limit = u64::try_from((self.pool.started.elapsed() + self.config.read_limit).as_millis());
-        reader.deadline.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let deadline = limit.map(|limit| (self.pool.started.elapsed() + limit).as_millis());
+        let deadline = deadline.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX);
+        reader.deadline.store(deadline, Ordering::Relaxed);
         let view = View { pool: &self.pool, reader: Some(reader), until };
         loop {
             view.conn().prepare_cached("BEGIN")?.execute([])?;

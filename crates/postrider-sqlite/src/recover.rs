@@ -46,7 +46,8 @@ fn known(memory: &Memory) -> FxHashMap<EndpointNo, Known> {
 
 /// Everything.
 pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
-    let (view, (known, committed)) = shared.view(|m| (known(m), m.committed))?;
+    // A start cannot do with less than everything, however many endpoints there are.
+    let (view, (known, committed)) = shared.view_without_limit(|m| (known(m), m.committed))?;
     let conn = view.conn();
     let mut endpoints = Vec::new();
     let mut statement = conn.prepare(
@@ -56,7 +57,6 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
     let mut rows = statement.query([])?;
     let nothing = Known::default();
     while let Some(r) = rows.next()? {
-        view.check()?;
         let mut endpoint = stored(r)?;
         let known = known.get(&endpoint.no).unwrap_or(&nothing);
         endpoint.has_pending = known.open || in_table(conn, endpoint.no)?;

@@ -8,6 +8,7 @@ use postrider_core::id::{EndpointNo, Position};
 use postrider_core::record::Start;
 use postrider_sqlite::{SqliteConfig, open};
 use postrider_store::conformance::build::{Builder, Draft, succeeded};
+use postrider_store::conformance::configuration::put;
 use postrider_store::{LogQuery, Maintenance, Store, StoreError, Writer};
 
 fn fresh() -> (tempfile::TempDir, PathBuf) {
@@ -168,6 +169,20 @@ fn abuse_a107_a_long_read_is_cut_off() {
     let query = LogQuery { event_type: Some("no.such".into()), limit: 50, ..LogQuery::default() };
     assert!(matches!(store.log(&query), Err(StoreError::Slow)));
     assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_start_is_not_cut_off_however_long_it_reads() {
+    let (_dir, path) = fresh();
+    let config = SqliteConfig { read_limit: Duration::ZERO, ..SqliteConfig::default() };
+    let (store, mut writer) = open(&path, config).unwrap();
+    let mut b = Builder::default();
+    (1..=300).flat_map(|no| put(no, 1)).for_each(|edit| b.edit(edit));
+    b.event(Draft::default());
+    b.commit(&mut writer, store.committed());
+    let all = postrider_store::conformance::build::ALL;
+    assert!(matches!(store.due(EndpointNo(1), Position::ZERO, all), Err(StoreError::Slow)));
+    assert_eq!(store.recover().unwrap().endpoints.len(), 300);
 }
 
 #[test]
