@@ -55,11 +55,7 @@ pub(super) fn config(
     object.end(config)
 }
 
-fn fields(
-    object: &mut Object<'_>,
-    fresh: Option<SigningSecret>,
-    judge: Judge<'_>,
-) -> Option<EndpointConfig> {
+fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>, judge: Judge<'_>) -> Option<EndpointConfig> {
     let url = object.required("url", |value| judge(&url(value)?));
     let name = name(object);
     let description = object.optional("description", |v| plain_text(v, MAX_DESCRIPTION_CHARS)).map(Box::from);

@@ -107,8 +107,7 @@ pub(super) async fn patch(
     }
     let body = body::collect(request, MAX_DOCUMENT).await?;
     let judge = |url: &str| app.engine().judge_url(url);
-    let change =
-        |before: &EndpointConfig| before.apply_patch_judged(&body, &judge).map_err(Problem::from);
+    let change = |before: &EndpointConfig| before.apply_patch_judged(&body, &judge).map_err(Problem::from);
     let changed = app.engine().change_endpoint(tenant.no, &id, change).await?;
     Ok(answer(StatusCode::OK, &shown(&tenant, &changed)))
 }

@@ -148,7 +148,10 @@ fn overload(answers: &[Result<Receipt, Problem>]) -> Option<&Problem> {
     if answers.iter().any(Result::is_ok) {
         return None;
     }
-    answers.iter().filter_map(|answer| answer.as_ref().err()).find(|problem| problem.kind() == Kind::Overloaded)
+    answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().err())
+        .find(|problem| problem.kind() == Kind::Overloaded)
 }
 
 /// An event ready to be accepted, if it is within the caller's reach.
@@ -261,7 +264,10 @@ mod tests {
         assert!(whole(&[full()]) && whole(&[bad(), full()]));
         assert!(!whole(&[bad()]) && !whole(&[full(), taken()]) && !whole(&[taken()]) && !whole(&[]));
         let response = overload(&[full()]).unwrap().render("r");
-        assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()),
+            (503, "1")
+        );
     }
 
     #[test]
