@@ -14,11 +14,6 @@ use crate::memory::{Memory, Shared};
 use crate::rows::{self, PENDING};
 use crate::schema::{self, Meta};
 
-/// Blocking deliveries of an endpoint that are told.
-const BLOCKING: i64 = 4_096;
-/// Held lanes of an endpoint that are told; the engine blocks no more keys of one.
-const LANES: usize = 4_096;
-
 /// What memory knows of an endpoint that tables do not.
 #[derive(Default)]
 struct Known {
@@ -129,17 +124,17 @@ fn written_sequence(conn: &Connection, endpoint: EndpointNo) -> Res<u64> {
     Ok(sequence.unwrap_or(0).cast_unsigned())
 }
 
+/// All that block: whoever missed one would let successors of its key go past it.
 fn blocking(conn: &Connection, endpoint: EndpointNo) -> Res<Vec<PendingRow>> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {PENDING} FROM pending INDEXED BY pending_blocking
-         WHERE endpoint = ?1 AND blocking ORDER BY position LIMIT ?2"
+         WHERE endpoint = ?1 AND blocking ORDER BY position"
     ))?;
-    let rows =
-        statement.query_map(params![endpoint.0, BLOCKING], rows::pending_row)?.collect::<Result<_, _>>()?;
+    let rows = statement.query_map(params![endpoint.0], rows::pending_row)?.collect::<Result<_, _>>()?;
     Ok(rows)
 }
 
-/// The lanes that hold something: one step through the order for each.
+/// All lanes that hold something, one step through the order for each: of what is missed here nobody would ever ask again.
 fn held(conn: &Connection, endpoint: EndpointNo, open: &[LaneKey]) -> Res<Vec<LaneKey>> {
     let mut lanes = open.to_vec();
     let mut statement = conn.prepare_cached(
@@ -147,13 +142,12 @@ fn held(conn: &Connection, endpoint: EndpointNo, open: &[LaneKey]) -> Res<Vec<La
     )?;
     let mut first = conn.prepare_cached("SELECT min(rank) FROM pending WHERE endpoint = ?1 AND lane = 2")?;
     let mut next: Option<i64> = first.query_row(params![endpoint.0], |r| r.get(0))?;
-    while let Some(rank) = next.filter(|_| lanes.len() < LANES + open.len()) {
+    while let Some(rank) = next {
         lanes.push(LaneKey(rank.cast_unsigned()));
         next = statement.query_row(params![endpoint.0, rank], |r| r.get(0)).optional()?;
     }
     lanes.sort_unstable();
     lanes.dedup();
-    lanes.truncate(LANES);
     Ok(lanes)
 }
 

@@ -103,9 +103,9 @@ pub struct StoredEndpoint {
     pub last_sequence: u64,
     /// Whether anything is pending.
     pub has_pending: bool,
-    /// Pending deliveries that block their ordering key (at most 4,096), by position, without event data.
+    /// All pending deliveries that block their ordering key, by position, without event data.
     pub blocking: Vec<PendingRow>,
-    /// The lanes that have held deliveries (found by skipping through the held order), so that none is orphaned whose
+    /// All lanes that have held deliveries (found by skipping through the held order), so that none is orphaned whose
     /// blocking head ended just before a crash.
     pub held: Vec<LaneKey>,
 }
@@ -248,7 +248,7 @@ pub struct EndpointVersion {
 
 /// Reads, from any thread. Bounded in time: a read that takes longer than 5 s ends with [`StoreError::Slow`].
 pub trait Store: Send + Sync + 'static {
-    /// What a start needs.
+    /// What a start needs. Takes as long as it takes.
     fn recover(&self) -> Result<Recovery, StoreError>;
 
     /// The last position committed.

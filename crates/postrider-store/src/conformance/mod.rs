@@ -53,6 +53,7 @@ pub const CASES: &[Case] = &[
         "what blocks and what is held is told at a start",
         recovery::what_blocks_and_what_is_held_is_told_at_a_start,
     ),
+    ("every lane is told at a start, however many", recovery::every_lane_is_told_at_a_start_however_many),
     ("sequences go on after everything was closed", recovery::sequences_go_on_after_a_close),
     ("finished work goes and pending work stays", retention::finished_work_goes_and_pending_work_stays),
     ("random lives agree with a naive model", random::random_lives_agree_with_a_naive_model),

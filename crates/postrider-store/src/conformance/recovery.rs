@@ -68,6 +68,36 @@ pub fn what_blocks_and_what_is_held_is_told_at_a_start(harness: &dyn Harness) {
     assert_eq!(recovery.next_position, store.committed().plus(1));
 }
 
+/// Many lanes of one endpoint, each with a head that blocks and a successor that is held: none is left out.
+pub fn every_lane_is_told_at_a_start_however_many(harness: &dyn Harness) {
+    const LANES: usize = 4_500;
+    let mut b = Builder::default();
+    {
+        let (store, mut writer) = harness.open();
+        put(1, 1).into_iter().for_each(|e| b.edit(e));
+        let mut heads = Vec::new();
+        for i in 0..LANES {
+            let key = i.to_string();
+            let lane = KeyHash::ordering(TENANT, &key).lane();
+            let draft = Draft { key: Some(key), ..Draft::default() };
+            heads.extend(b.event(draft.clone()));
+            b.event(Draft { deliveries: vec![(1, Start::Held(lane))], ..draft });
+        }
+        b.commit(&mut *writer, store.committed());
+        for head in heads {
+            let mut update = to_retry(head, b.now, b.now);
+            update.progress.blocking = true;
+            b.update(update);
+        }
+        b.commit(&mut *writer, store.committed());
+        // So that the held ones are found where they are kept for long.
+        writer.close().unwrap();
+    }
+    let (store, _writer) = harness.open();
+    let endpoint = &store.recover().unwrap().endpoints[0];
+    assert_eq!((endpoint.blocking.len(), endpoint.held.len()), (LANES, LANES));
+}
+
 /// Closed, opened, crashed, opened.
 pub fn sequences_go_on_after_a_close(harness: &dyn Harness) {
     let mut b = Builder::default();
