@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use postrider_store::StoreError;
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use crate::error::Res;
 use crate::memory::Shared;
 use crate::open;
 
@@ -123,4 +125,13 @@ pub(crate) fn checkpoint(conn: &Connection, mode: &str) {
     if let Err(error) = done {
         tracing::warn!(%error, "a checkpoint failed");
     }
+}
+
+/// Moves everything into the database and empties the log, or says why not.
+pub(crate) fn empty_log(conn: &Connection) -> Res<()> {
+    let busy: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
+    if busy {
+        return Err(StoreError::Unknown("the log could not be emptied while it is read".into()).into());
+    }
+    Ok(())
 }

@@ -19,7 +19,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 96;
 /// How long the writer waits for the end of a checkpoint that holds the file.
-const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The lock file, held as long as the database is open.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use postrider_store::{Maintenance, StoreError, Writer};
 use rusqlite::{Connection, params};
 use rustc_hash::FxHashSet;
 
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::{self, Checkpointer};
 use crate::codec;
 use crate::edits;
-use crate::error::Res;
+use crate::error::{Fault, Res};
 use crate::memory::{Indexed, Memory, Shared};
 use crate::merge::Merge;
 use crate::open::{self, Lock};
@@ -324,6 +324,15 @@ impl Writer for SqliteWriter {
         self.shared.pool.close_all();
         let conn = open::writing_connection(&self.shared.path, &self.shared.config, &self.shared.frames)
             .map_err(StoreError::from)?;
+        // Commits of background work are not flushed one by one, so unflushed frames may lie in the log before the ones
+        // that could not be flushed, and after a failed fsync the kernel may take their pages for clean: a later fsync
+        // would succeed without writing them, and a loss of power would cut the log before everything acknowledged since.
+        // So nothing is built on this log any more: what can be read of it is copied into the database, which is flushed
+        // on its own, and the log begins anew. Until that has succeeded, the handle stays closed.
+        conn.busy_timeout(self.shared.config.read_limit.min(open::BUSY))
+            .map_err(|e| StoreError::from(Fault::from(e)))?;
+        checkpoint::empty_log(&conn).map_err(StoreError::from)?;
+        conn.busy_timeout(open::BUSY).map_err(|e| StoreError::from(Fault::from(e)))?;
         let (memory, next_run) = load::memory(&conn).map_err(StoreError::from)?;
         let known = load::has_marker(&conn, writer, number).map_err(StoreError::from)?;
         *self.shared.memory.write() = memory;
@@ -347,4 +356,39 @@ pub(crate) fn next_run_id(next: &mut i64) -> i64 {
     *next += 1;
     debug_assert!(id < 1 << (62 - runs::PAGE_BITS), "runs are numbered from one upwards");
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use postrider_store::Store as _;
+    use postrider_store::conformance::build::{Builder, Draft};
+
+    use super::*;
+    use crate::SqliteConfig;
+
+    #[test]
+    fn abuse_a107_after_an_unknown_result_nothing_is_answered_before_the_log_is_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p.db");
+        let config = SqliteConfig { read_limit: Duration::from_millis(20), ..SqliteConfig::default() };
+        let (store, mut writer) = crate::open(&path, config).unwrap();
+        let mut b = Builder::default();
+        b.event(Draft::default());
+        let group = b.commit(&mut writer, store.committed());
+        // Somebody reads an older state, which is in the database alone: the log cannot begin anew.
+        let shared = Arc::clone(&writer.shared);
+        let (view, ()) = shared.view(|_| ()).unwrap();
+        b.event(Draft::default());
+        let next = b.commit(&mut writer, store.committed());
+        assert!(matches!(writer.reopen(group.writer, group.number), Err(StoreError::Unknown(_))));
+        b.event(Draft::default());
+        let refused = b.group(store.committed().plus(1));
+        assert!(matches!(writer.commit(&refused), Err(StoreError::Unknown(_))));
+        drop(view);
+        assert!(writer.reopen(next.writer, next.number).unwrap());
+        assert_eq!(std::fs::metadata(open::beside(&shared.path, "-wal")).unwrap().len(), 0);
+        writer.commit(&refused).unwrap();
+    }
 }
