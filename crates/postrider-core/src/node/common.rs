@@ -110,6 +110,9 @@ pub(crate) struct Common {
     /// Until when nothing is attempted because of a fault of ours, and how long the next such pause is.
     pub(crate) fault_until: Option<Timestamp>,
     pub(crate) fault_pause: Duration,
+    /// Since when; handed over once it is over, as no endpoint could be attempted in that time.
+    pub(crate) fault_since: Option<Timestamp>,
+    pub(crate) fault_over: Option<Timestamp>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) counts: Counts,
     random: u64,
@@ -144,6 +147,8 @@ impl Common {
             recent: Recent::default(),
             fault_until: None,
             fault_pause: FAULT_PAUSE.0,
+            fault_since: None,
+            fault_over: None,
             attempts: Vec::new(),
             counts: Counts::default(),
             random,
@@ -247,6 +252,7 @@ impl Common {
 
     pub(crate) fn own_fault(&mut self, now: Timestamp) {
         self.counts.local_faults += 1;
+        self.fault_since.get_or_insert(now);
         if self.fault_until.is_none_or(|until| until <= now) {
             self.fault_until = Some(now + self.fault_pause);
             self.fault_pause = (self.fault_pause * 2).min(FAULT_PAUSE.1);
@@ -256,6 +262,7 @@ impl Common {
     pub(crate) fn network_works(&mut self) {
         if self.fault_until.take().is_some() {
             self.fault_pause = FAULT_PAUSE.0;
+            self.fault_over = self.fault_since.take();
         }
     }
 }

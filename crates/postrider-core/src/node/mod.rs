@@ -93,6 +93,10 @@ impl<R> Node<R> {
             Input::Finished(finished) => {
                 let owner = (finished.delivery.tenant, finished.delivery.endpoint);
                 self.shard(owner.0).finish(*finished, now);
+                if let Some(since) = self.common.fault_over.take() {
+                    let slots = self.shards.iter_mut().flat_map(|shard| shard.slots.values_mut());
+                    slots.for_each(|slot| slot.clock_stood(since, now));
+                }
                 self.poke(owner, now);
             }
             Input::Page(page) => {

@@ -91,6 +91,7 @@ impl Slot {
         self.breaker = Breaker::default();
         self.concurrency = Concurrency::start();
         self.failing_since = None;
+        self.clock_stood(now, now);
         self.hold_until = Timestamp::EPOCH;
         self.set_clock(now);
         self.record_health(now, common);
@@ -121,6 +122,10 @@ impl Slot {
         }
         if old.target != self.policy.target && self.disabled.is_none() {
             self.recover(now, common);
+        }
+        if self.policy.enabled && !old.enabled {
+            // In a pause nothing was tried: what failed before it says nothing about now.
+            self.failing_since = None;
         }
         if !self.policy.ordered {
             // Lanes that exist empty in their order; nothing new enters them.

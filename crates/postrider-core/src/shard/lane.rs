@@ -243,6 +243,9 @@ impl Slot {
 
     /// Lets the successors of heads pass whose time is over and which are not being attempted.
     pub(crate) fn overtake(&mut self, now: Timestamp, common: &mut Common) {
+        if self.hold_until > now || common.fault_until.is_some() {
+            return;
+        }
         while let Some(&(deadline, key)) = self.holds.first() {
             if deadline > self.clock(now) {
                 return;

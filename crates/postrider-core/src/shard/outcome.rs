@@ -130,6 +130,7 @@ impl Slot {
             entry.progress.step = entry.progress.step.saturating_add(1);
         }
         if let Some(wait) = finished.retry_after {
+            self.clock_stood(now, now);
             self.hold_until = self.hold_until.max(now + wait.min(HOLD_MAX));
             if self.hold_until > now + NEAR && !self.tripped() {
                 // Memory is for what can be used soon.

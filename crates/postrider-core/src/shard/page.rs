@@ -347,6 +347,9 @@ impl Slot {
 
     /// Takes an entry out of memory, wherever it is.
     pub(crate) fn take_from_memory(&mut self, position: Position, common: &mut Common) -> Option<Entry> {
+        if self.entries <= self.in_flight as usize {
+            return None;
+        }
         let from = |queue: &mut std::collections::VecDeque<Entry>| {
             let at = queue.iter().position(|e| e.position() == position)?;
             queue.remove(at)

@@ -281,9 +281,19 @@ impl Slot {
         common.let_go(entry);
     }
 
-    /// The clock of `hold_max`: it runs while the endpoint can be attempted.
+    /// The clock of `hold_max`: it runs while the endpoint can be attempted, and stands while its receiver asked to be left
+    /// alone.
     pub(crate) fn clock(&self, now: Timestamp) -> Duration {
-        self.attemptable + self.attemptable_since.map_or(Duration::ZERO, |since| now.since(since))
+        let since = self.attemptable_since.map(|since| now.since(since.max(self.hold_until)));
+        self.attemptable + since.unwrap_or_default()
+    }
+
+    /// Takes the time from `from` to `now` out of that clock.
+    pub(crate) fn clock_stood(&mut self, from: Timestamp, now: Timestamp) {
+        if self.attemptable_since.is_some() {
+            self.attemptable = self.clock(from);
+            self.attemptable_since = Some(now);
+        }
     }
 
     /// Starts or stops that clock after a change of state.
@@ -298,7 +308,7 @@ impl Slot {
 
     /// When that clock will show `deadline`; `None` while it stands.
     pub(crate) fn clock_time(&self, deadline: Duration, now: Timestamp) -> Option<Timestamp> {
-        self.attemptable_since.map(|_| now + deadline.saturating_sub(self.clock(now)))
+        self.attemptable_since.map(|_| now.max(self.hold_until) + deadline.saturating_sub(self.clock(now)))
     }
 
     pub(crate) fn health(&self) -> Health {

@@ -924,7 +924,10 @@ impl World {
                 continue;
             };
             let active = || self.node.standing(endpoint.tenant, no).is_some_and(|s| s.state == State::Active);
-            if policy.ordered && policy.enabled && !row.progress.overtaken && active() {
+            // Time in which it could not be attempted does not count: the receiver's wish, or a fault of ours.
+            let resting = self.retry_after.get(&no).is_some_and(|until| *until + passed > self.now);
+            let counts = !resting && !self.node.own_fault();
+            if counts && policy.ordered && policy.enabled && !row.progress.overtaken && active() {
                 let held = self.holding.entry(*position).or_default();
                 *held += passed;
                 if *held > policy.hold_max + self.hold_slack {
