@@ -22,7 +22,18 @@ pub(super) struct Framing {
     partial: Vec<u8>,
     content_length: Option<u64>,
     chunked: bool,
+    host: Host,
     first_request: bool,
+}
+
+/// What is known of a request's `Host` (RFC 9112, section 3.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Host {
+    /// There need not be one: before HTTP/1.1.
+    Optional,
+    /// It has yet to come.
+    Missing,
+    Given,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +77,7 @@ impl Framing {
             partial: Vec::new(),
             content_length: None,
             chunked: false,
+            host: Host::Optional,
             first_request: true,
         }
     }
@@ -163,8 +175,10 @@ impl Framing {
                 self.first_request = false;
                 self.content_length = None;
                 self.chunked = false;
+                self.host = if content.ends_with(b"HTTP/1.1") { Host::Missing } else { Host::Optional };
                 self.state = State::Header;
             }
+            State::Header if content.is_empty() && self.host == Host::Missing => return Err(Unsound),
             State::Header if content.is_empty() => self.state = self.body_state(),
             State::Header => self.header(content)?,
             State::ChunkSize => {
@@ -193,7 +207,7 @@ impl Framing {
         match content[0] {
             // A folded line (RFC 9112, section 5.2).
             b' ' | b'\t' => return Err(Unsound),
-            b'c' | b'C' | b't' | b'T' => {}
+            b'c' | b'C' | b't' | b'T' | b'h' | b'H' => {}
             _ => return Ok(()),
         }
         let Some(colon) = memchr::memchr(b':', content) else {
@@ -211,6 +225,11 @@ impl Framing {
                 return Err(Unsound);
             }
             self.chunked = true;
+        } else if name.trim_ascii().eq_ignore_ascii_case(b"host") {
+            if self.host == Host::Given || name.len() != 4 || !is_host(value) {
+                return Err(Unsound);
+            }
+            self.host = Host::Given;
         }
         Ok(())
     }
@@ -225,6 +244,34 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// A name or an address, and perhaps a port (RFC 9110, section 7.2). That of an `http` URL is never empty (section 4.2.1).
+fn is_host(value: &[u8]) -> bool {
+    let (name, port) = match value.strip_prefix(b"[") {
+        Some(rest) => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let (address, port) = (&rest[..end], &rest[end + 1..]);
+            if !address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
+                return false;
+            }
+            (address, port)
+        }
+        None => {
+            let end = memchr::memchr(b':', value).unwrap_or(value.len());
+            let (name, port) = value.split_at(end);
+            if !name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b)) {
+                return false;
+            }
+            (name, port)
+        }
+    };
+    let port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    !name.is_empty() && port
 }
 
 /// 1 to 18 decimal digits, nothing else.
@@ -272,16 +319,16 @@ mod tests {
     fn sound_messages_are_followed_to_the_next_request() {
         for text in [
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe\nlo",
-            "POST / HTTP/1.1\r\ncontent-length:\t5 \r\n\r\nhelloGET / HTTP/1.1\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
-            "POST / HTTP/1.1\r\nTE: trailers\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
+            "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe\nlo",
+            "POST / HTTP/1.1\r\nHost: a\r\ncontent-length:\t5 \r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
         ] {
             assert_eq!(sound(text), Ok(Stage::Idle), "{text:?}");
         }
         assert_eq!(sound("GET / HT"), Ok(Stage::Head));
-        assert_eq!(sound("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe"), Ok(Stage::Body));
+        assert_eq!(sound("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe"), Ok(Stage::Body));
         assert_eq!(sound("PRI * HTTP/2.0\r\n\r\nSM"), Ok(Stage::Head));
         assert_eq!(sound("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\n\n\r"), Ok(Stage::Http2));
     }
@@ -311,18 +358,68 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\0\r\n",
             "GET / HTTP/1.1\r\nX: a\r\n b\r\n",
             "GET / HTTP/1.1\r\nX: a\r\n\tb\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
         ] {
             assert!(sound(text).is_err(), "{text:?}");
         }
-        let huge = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;{}\r\n", "x".repeat(300));
+        let huge = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;{}\r\n",
+            "x".repeat(300)
+        );
         assert!(sound(&huge).is_err());
         assert!(sound(&format!("GET /{} HTTP/1.1\r\n", "x".repeat(MAX_LINE))).is_err());
+    }
+
+    #[test]
+    fn abuse_a79_a_request_names_its_host_once_and_well() {
+        let with = |host: &str| sound(&format!("GET / HTTP/1.1\r\n{host}\r\n"));
+        for host in [
+            "a",
+            "a.example:8700",
+            "127.0.0.1:80",
+            "[::1]:8700",
+            "[::1]",
+            "a:",
+            "xn--bcher-kva.example",
+            "a_b",
+        ] {
+            assert_eq!(with(&format!("hOST:{host} \r\n")), Ok(Stage::Idle), "{host}");
+        }
+        let long = format!("Host: a:{}\r\n", "1".repeat(6));
+        for bad in [
+            "",
+            "Accept: a\r\n",
+            "Host: a\r\nHost: a\r\n",
+            "Host: a\r\nX: y\r\nhost: b\r\n",
+            "Host: a b\r\n",
+            "Host:\r\n",
+            "Host: a/b\r\n",
+            "Host: a@b\r\n",
+            "Host: a:b\r\n",
+            "Host: a:1:2\r\n",
+            "Host: [::1\r\n",
+            "Host: [::1]x\r\n",
+            "Host: []\r\n",
+            "Host: :80\r\n",
+            "Host : a\r\n",
+            "Host: \u{e9}\r\n",
+            "Host: a#\r\n",
+            "Host: a\"\r\n",
+            &long,
+        ] {
+            assert!(with(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(sound("GET / HTTP/1.0\r\n\r\n"), Ok(Stage::Idle));
+        assert!(sound("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n").is_err());
+        assert!(
+            sound("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n").is_err(),
+            "each request anew"
+        );
     }
 
     #[test]
