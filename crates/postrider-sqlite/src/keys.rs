@@ -12,6 +12,7 @@ use crate::error::Res;
 use crate::journal::Journal;
 use crate::memory::{Memory, Shared};
 use crate::merge;
+use crate::pool::For;
 use crate::runs::{FAMILIES, Family, Run, short};
 
 /// Events looked at for one idempotency key or own id: more share 64 bits of a hash by malice alone.
@@ -58,7 +59,7 @@ pub(crate) fn find(shared: &Shared, keys: &[KeyHash]) -> Res<Vec<Option<KeyHit>>
     if possible.is_empty() {
         return Ok(hits);
     }
-    let (view, candidates) = shared.view(|memory| {
+    let (view, candidates) = shared.view(For::Keys, |memory| {
         let each =
             possible.iter().map(|&i| FAMILIES.map(|f| Candidates::of(memory, f, keys[i], Position::MAX)));
         each.collect::<Vec<_>>()

@@ -45,7 +45,7 @@ pub use write::SqliteWriter;
 /// How the database is opened.
 #[derive(Debug, Clone)]
 pub struct SqliteConfig {
-    /// Connections for reading, at most.
+    /// Connections for reading, at most; half of them for pages of pending work alone. Two more look up keys.
     pub readers: usize,
     /// A read that takes longer is cut off, so that the write-ahead log can begin again.
     pub read_limit: Duration,
@@ -83,9 +83,14 @@ pub fn open(path: &Path, config: SqliteConfig) -> Result<(Arc<SqliteStore>, Sqli
     let frames = Arc::default();
     let (lock, conn) = open::database(path, &config, &frames)?;
     let (memory, next_run) = load::memory(&conn).map_err(StoreError::from)?;
-    let pool = pool::Pool::new(config.readers);
-    let shared =
-        Arc::new(memory::Shared { path: path.to_owned(), config, memory: RwLock::new(memory), pool, frames });
+    let pools = pool::Pools::new(config.readers);
+    let shared = Arc::new(memory::Shared {
+        path: path.to_owned(),
+        config,
+        memory: RwLock::new(memory),
+        pools,
+        frames,
+    });
     let writer = SqliteWriter::new(Arc::clone(&shared), conn, lock, next_run);
     Ok((Arc::new(SqliteStore { shared }), writer))
 }

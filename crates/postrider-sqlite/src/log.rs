@@ -15,7 +15,7 @@ use crate::keys::Candidates;
 use crate::memory::{Memory, Shared};
 use crate::overlay::Open;
 use crate::pending;
-use crate::pool::View;
+use crate::pool::{For, View};
 use crate::rows::{self, int};
 use crate::runs::Family;
 
@@ -71,7 +71,7 @@ fn remember(memory: &Memory, query: &LogQuery, before: Position) -> Remembered {
 /// A page of the log.
 pub(crate) fn page(shared: &Shared, query: &LogQuery) -> Res<LogPage> {
     let start = query.before.unwrap_or(Position::MAX);
-    let (view, known) = shared.view(|memory| remember(memory, query, start))?;
+    let (view, known) = shared.view(For::Answers, |memory| remember(memory, query, start))?;
     let conn = view.conn();
     let mut before = start;
     if let Some(until) = query.until {
@@ -433,7 +433,7 @@ fn logged(conn: &Connection, position: Position) -> Res<Option<Logged>> {
 
 /// One delivery with its attempts.
 pub(crate) fn entry(shared: &Shared, position: Position) -> Res<Option<LogEntry>> {
-    let (view, ()) = shared.view(|_| ())?;
+    let (view, ()) = shared.view(For::Answers, |_| ())?;
     let mut journal = Journal::new(view.conn());
     let Some(row) = journal.row(position)? else { return Ok(None) };
     let Some(head) = row.event_at(position) else { return Ok(None) };

@@ -215,7 +215,7 @@ pub(crate) fn close(writer: &mut SqliteWriter) -> Result<(), StoreError> {
             break;
         }
     }
-    writer.shared.pool.close_all();
+    writer.shared.pools.close_all();
     if let Some(conn) = writer.conn.take() {
         checkpoint::checkpoint(&conn, "TRUNCATE");
     }

@@ -13,7 +13,7 @@ use crate::SqliteConfig;
 use crate::chunks::{Owner, Tails};
 use crate::codec::HeadEvent;
 use crate::overlay::Overlay;
-use crate::pool::Pool;
+use crate::pool::Pools;
 use crate::runs::{FAMILIES, Family, Runs};
 
 /// What tells one state of the database from the next: the newest journal row, and how often maintenance changed something.
@@ -118,7 +118,7 @@ pub(crate) struct Shared {
     pub(crate) path: PathBuf,
     pub(crate) config: SqliteConfig,
     pub(crate) memory: RwLock<Memory>,
-    pub(crate) pool: Pool,
+    pub(crate) pools: Pools,
     /// Frames in the write-ahead log after the last commit.
     pub(crate) frames: Arc<AtomicI32>,
 }

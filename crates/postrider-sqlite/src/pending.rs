@@ -10,8 +10,11 @@ use crate::error::Res;
 use crate::journal::{self, Journal};
 use crate::memory::Shared;
 use crate::overlay::Open;
-use crate::pool::View;
+use crate::pool::{For, View};
 use crate::rows::{self, PENDING, int, place_columns};
+
+/// Rows that a count takes at once, so that what it has is not lost when its time is over.
+const COUNTED_AT_ONCE: u64 = 4_096;
 
 /// Rows that a statement gives, at most.
 fn rows_of(conn: &Connection, filter: &str, params: impl Params) -> Res<Vec<PendingRow>> {
@@ -23,7 +26,7 @@ fn rows_of(conn: &Connection, filter: &str, params: impl Params) -> Res<Vec<Pend
 /// Due deliveries whose rank lies after `after`.
 pub(crate) fn due(shared: &Shared, endpoint: EndpointNo, after: Position, limit: PageLimit) -> Res<Page> {
     let most = limit.entries.max(1) + 1;
-    let (view, (open, watermark)) = shared.view(|memory| {
+    let (view, (open, watermark)) = shared.view(For::Work, |memory| {
         let open = memory.overlay.of_endpoint(endpoint, after).filter(|o| o.held.is_none());
         (open.take(most).collect::<Vec<_>>(), memory.committed)
     })?;
@@ -44,7 +47,7 @@ pub(crate) fn held(
     limit: PageLimit,
 ) -> Res<Page> {
     let most = limit.entries.max(1) + 1;
-    let (view, (open, watermark)) = shared.view(|memory| {
+    let (view, (open, watermark)) = shared.view(For::Work, |memory| {
         let open = memory.overlay.of_endpoint(endpoint, after).filter(|o| o.held == Some(lane));
         (open.take(most).collect::<Vec<_>>(), memory.committed)
     })?;
@@ -65,7 +68,7 @@ pub(crate) fn retries(
     limit: PageLimit,
 ) -> Res<Page> {
     let most = limit.entries.max(1) + 1;
-    let (view, watermark) = shared.view(|memory| memory.committed)?;
+    let (view, watermark) = shared.view(For::Work, |memory| memory.committed)?;
     let rows = rows_of(
         view.conn(),
         "WHERE endpoint = ?1 AND lane = 1 AND (rank, position) > (?2, ?3) AND rank <= ?4 ORDER BY rank, position LIMIT ?5",
@@ -80,7 +83,7 @@ pub(crate) fn next_retry(
     endpoint: EndpointNo,
     after: (Timestamp, Position),
 ) -> Res<Option<Timestamp>> {
-    let (view, ()) = shared.view(|_| ())?;
+    let (view, ()) = shared.view(For::Work, |_| ())?;
     let time = view
         .conn()
         .prepare_cached(
@@ -144,7 +147,7 @@ pub(crate) fn any(
     before: Option<Timestamp>,
     limit: usize,
 ) -> Res<Vec<PendingRow>> {
-    let (view, (open, committed)) = shared.view(|memory| {
+    let (view, (open, committed)) = shared.view(For::Work, |memory| {
         let open = memory.overlay.of_endpoint(endpoint, Position::ZERO).take(limit);
         (open.collect::<Vec<_>>(), memory.committed)
     })?;
@@ -171,7 +174,7 @@ pub(crate) fn row_of(conn: &Connection, endpoint: EndpointNo, position: Position
 
 /// One pending delivery.
 pub(crate) fn one(shared: &Shared, position: Position) -> Res<Option<Loaded>> {
-    let (view, open) = shared.view(|memory| memory.overlay.get(position))?;
+    let (view, open) = shared.view(For::Work, |memory| memory.overlay.get(position))?;
     let mut journal = Journal::new(view.conn());
     let row = match open {
         Some(open) => Some(open.row()),
@@ -186,12 +189,35 @@ pub(crate) fn one(shared: &Shared, position: Position) -> Res<Option<Loaded>> {
     row.map(|row| load(&mut journal, &row)).transpose()
 }
 
-/// How many are pending, at most `at_most`.
+/// How many are pending, at most `at_most`. Where that takes too long, as many as were counted until then.
 pub(crate) fn count(shared: &Shared, endpoint: EndpointNo, at_most: u64) -> Res<u64> {
-    let (view, open) = shared.view(|memory| memory.overlay.count(endpoint))?;
-    let rows: i64 = view
-        .conn()
-        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM pending WHERE endpoint = ?1 LIMIT ?2)")?
-        .query_row(params![endpoint.0, i64::try_from(at_most).unwrap_or(i64::MAX)], |r| r.get(0))?;
-    Ok((rows.cast_unsigned() + u64::from(open)).min(at_most))
+    let (view, open) = shared.view(For::Answers, |memory| memory.overlay.count(endpoint))?;
+    let mut counted = u64::from(open);
+    let mut after = -1_i64;
+    while counted < at_most {
+        match count_after(&view, endpoint, after, COUNTED_AT_ONCE.min(at_most - counted)) {
+            Ok((rows, Some(last))) => {
+                counted += rows;
+                after = last;
+            }
+            Ok((_, None)) => break,
+            Err(fault) => match StoreError::from(fault) {
+                StoreError::Slow => break,
+                other => return Err(other.into()),
+            },
+        }
+    }
+    Ok(counted.min(at_most))
+}
+
+/// How many of the next `limit` rows there are, and the position of the last.
+fn count_after(view: &View<'_>, endpoint: EndpointNo, after: i64, limit: u64) -> Res<(u64, Option<i64>)> {
+    view.check()?;
+    let mut statement = view.conn().prepare_cached(
+        "SELECT count(*), max(position) FROM (SELECT position FROM pending INDEXED BY pending_by_position
+         WHERE endpoint = ?1 AND position > ?2 ORDER BY position LIMIT ?3)",
+    )?;
+    Ok(statement.query_row(params![endpoint.0, after, int(limit)], |r| {
+        Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get(1)?))
+    })?)
 }

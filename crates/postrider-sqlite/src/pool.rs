@@ -1,4 +1,4 @@
-//! Connections for reading: a few, each bounded in time, and views in which tables and memory belong to the same commit.
+//! Connections for reading: a few for each purpose, each bounded in time, and views in which tables and memory belong to the same commit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,9 +25,53 @@ struct Inner {
     epoch: u64,
 }
 
-/// The readers of a database.
+/// What is read for. Each has connections of its own, so that slow questions to the log keep neither commits nor
+/// deliveries waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Answers to people: the log, deliveries, counts.
+    Answers,
+    /// Pages of pending work.
+    Work,
+    /// Keys of publications, which a commit waits for.
+    Keys,
+}
+
+/// Connections that look up keys: one for the writer, one for questions that begin with a key.
+const KEY_READERS: usize = 2;
+
+/// The readers of a database, by what they read for.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct Pools {
+    answers: Pool,
+    work: Pool,
+    keys: Pool,
+}
+
+impl Pools {
+    /// `readers` are shared out between answers and work, one for each at least; those for keys come on top.
+    pub(crate) fn new(readers: usize) -> Self {
+        let answers = readers / 2;
+        Self { answers: Pool::new(answers), work: Pool::new(readers - answers), keys: Pool::new(KEY_READERS) }
+    }
+
+    fn of(&self, what: For) -> &Pool {
+        match what {
+            For::Answers => &self.answers,
+            For::Work => &self.work,
+            For::Keys => &self.keys,
+        }
+    }
+
+    /// Closes all connections: idle ones now, the others when they come back.
+    pub(crate) fn close_all(&self) {
+        [&self.answers, &self.work, &self.keys].into_iter().for_each(Pool::close_all);
+    }
+}
+
+/// The readers for one purpose.
+#[derive(Debug)]
+struct Pool {
     inner: Mutex<Inner>,
     returned: Condvar,
     most: usize,
@@ -45,7 +89,7 @@ struct Reader {
 
 impl Pool {
     /// At most so many connections, none open yet.
-    pub(crate) fn new(most: usize) -> Self {
+    fn new(most: usize) -> Self {
         Self { inner: Mutex::default(), returned: Condvar::new(), most: most.max(1), started: Instant::now() }
     }
 
@@ -94,8 +138,7 @@ impl Pool {
         self.returned.notify_one();
     }
 
-    /// Closes all connections: idle ones now, the others when they come back.
-    pub(crate) fn close_all(&self) {
+    fn close_all(&self) {
         let mut inner = self.inner.lock();
         inner.epoch += 1;
         inner.opened -= inner.idle.len();
@@ -148,22 +191,28 @@ impl Shared {
     ///
     /// Memory changes just after its commit becomes visible in the tables, under the write lock. So under the read lock a
     /// snapshot is either of the commit that memory knows, or of the next one; in the second case it is taken again.
-    pub(crate) fn view<T>(&self, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
-        self.view_within(Some(self.config.read_limit), take)
+    pub(crate) fn view<T>(&self, what: For, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
+        self.view_within(what, Some(self.config.read_limit), take)
     }
 
     /// As [`Self::view`], but never cut off: for a start, which has nothing to answer before it is done.
     pub(crate) fn view_without_limit<T>(&self, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
-        self.view_within(None, take)
+        self.view_within(For::Answers, None, take)
     }
 
-    fn view_within<T>(&self, limit: Option<Duration>, take: impl Fn(&Memory) -> T) -> Res<(View<'_>, T)> {
+    fn view_within<T>(
+        &self,
+        what: For,
+        limit: Option<Duration>,
+        take: impl Fn(&Memory) -> T,
+    ) -> Res<(View<'_>, T)> {
         let until = limit.map(|limit| Instant::now() + limit);
-        let reader = self.pool.take(&self.path, until)?;
-        let deadline = limit.map(|limit| (self.pool.started.elapsed() + limit).as_millis());
+        let pool = self.pools.of(what);
+        let reader = pool.take(&self.path, until)?;
+        let deadline = limit.map(|limit| (pool.started.elapsed() + limit).as_millis());
         let deadline = deadline.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX);
         reader.deadline.store(deadline, Ordering::Relaxed);
-        let view = View { pool: &self.pool, reader: Some(reader), until };
+        let view = View { pool, reader: Some(reader), until };
         loop {
             view.conn().prepare_cached("BEGIN")?.execute([])?;
             let memory = self.memory.read();
@@ -196,3 +245,33 @@ pub(crate) fn generation(conn: &Connection) -> Res<Generation> {
 
 /// The longest that a read may wait and work, unless configured otherwise.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use postrider_core::id::{EndpointNo, Position};
+    use postrider_core::record::KeyHash;
+    use postrider_store::conformance::build::{ALL, Builder, Draft, TENANT};
+    use postrider_store::{LogQuery, Store as _};
+
+    use super::*;
+    use crate::SqliteConfig;
+
+    #[test]
+    fn slow_questions_to_the_log_keep_neither_commits_nor_deliveries_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let config =
+            SqliteConfig { readers: 2, read_limit: Duration::from_millis(100), ..SqliteConfig::default() };
+        let (store, mut writer) = crate::open(&directory.path().join("p.db"), config).unwrap();
+        let mut b = Builder::default();
+        b.event(Draft { own_id: Some("a".into()), ..Draft::default() });
+        b.commit(&mut writer, store.committed());
+        let (slow, ()) = store.shared.view(For::Answers, |_| ()).unwrap();
+        let query = LogQuery { limit: 1, ..LogQuery::default() };
+        assert!(matches!(store.log(&query), Err(StoreError::Slow)));
+        assert!(store.find_keys(&[KeyHash::own_id(TENANT, "a")]).unwrap()[0].is_some());
+        assert_eq!(store.due(EndpointNo(1), Position::ZERO, ALL).unwrap().entries.len(), 1);
+        assert_eq!(store.pending(EndpointNo(1), None, 9).unwrap().len(), 1);
+        drop(slow);
+        assert_eq!(store.log(&query).unwrap().rows.len(), 1);
+    }
+}

@@ -16,6 +16,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::error::Res;
 use crate::journal::Journal;
 use crate::memory::Shared;
+use crate::pool::For;
 use crate::rows::{self, int};
 use crate::{keys, log, pending, recover};
 
@@ -27,7 +28,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     fn read_event(&self, position: Position) -> Res<Option<StoredEvent>> {
-        let (view, ()) = self.shared.view(|_| ())?;
+        let (view, ()) = self.shared.view(For::Answers, |_| ())?;
         let mut journal = Journal::new(view.conn());
         let Some(row) = journal.row(position)? else { return Ok(None) };
         let Some(head) = row.event_at(position).filter(|e| e.event.position == position) else {
@@ -41,7 +42,7 @@ impl SqliteStore {
     }
 
     fn read_test(&self, position: Position) -> Res<Option<TestRecord>> {
-        let (view, ()) = self.shared.view(|_| ())?;
+        let (view, ()) = self.shared.view(For::Answers, |_| ())?;
         let Some(attempt) = rows::attempts(view.conn(), position, 1)?.pop() else { return Ok(None) };
         let mut statement = view
             .conn()
@@ -61,7 +62,7 @@ impl SqliteStore {
     }
 
     fn read_version(&self, endpoint: EndpointNo, version: u32) -> Res<Option<EndpointVersion>> {
-        let (view, ()) = self.shared.view(|_| ())?;
+        let (view, ()) = self.shared.view(For::Answers, |_| ())?;
         let doc: Option<Vec<u8>> = view
             .conn()
             .prepare_cached("SELECT doc FROM endpoint_versions WHERE endpoint = ?1 AND version = ?2")?

@@ -321,7 +321,7 @@ impl Writer for SqliteWriter {
         self.lock.check()?;
         self.conn = None;
         self.merge = None;
-        self.shared.pool.close_all();
+        self.shared.pools.close_all();
         let conn = open::writing_connection(&self.shared.path, &self.shared.config, &self.shared.frames)
             .map_err(StoreError::from)?;
         // Commits of background work are not flushed one by one, so unflushed frames may lie in the log before the ones
@@ -379,7 +379,7 @@ mod tests {
         let group = b.commit(&mut writer, store.committed());
         // Somebody reads an older state, which is in the database alone: the log cannot begin anew.
         let shared = Arc::clone(&writer.shared);
-        let (view, ()) = shared.view(|_| ()).unwrap();
+        let (view, ()) = shared.view(crate::pool::For::Answers, |_| ()).unwrap();
         b.event(Draft::default());
         let next = b.commit(&mut writer, store.committed());
         assert!(matches!(writer.reopen(group.writer, group.number), Err(StoreError::Unknown(_))));

@@ -186,6 +186,26 @@ fn a_start_is_not_cut_off_however_long_it_reads() {
 }
 
 #[test]
+fn a_backlog_that_is_too_long_to_count_is_told_as_at_least_so_much() {
+    let (_dir, path) = fresh();
+    let (store, mut writer) = open(&path, SqliteConfig::default()).unwrap();
+    let mut b = Builder::default();
+    (0..5_000).for_each(|_| drop(b.event(Draft::default())));
+    b.commit(&mut writer, store.committed());
+    Box::new(writer).close().unwrap();
+    drop(store);
+    let (store, writer) = open(&path, SqliteConfig::default()).unwrap();
+    assert_eq!(
+        [4_096, 4_500, 9_000].map(|most| store.count_pending(EndpointNo(1), most).unwrap()),
+        [4_096, 4_500, 5_000]
+    );
+    drop((store, writer));
+    let (store, _writer) =
+        open(&path, SqliteConfig { read_limit: Duration::ZERO, ..SqliteConfig::default() }).unwrap();
+    assert!(store.count_pending(EndpointNo(1), 9_000).unwrap() < 5_000);
+}
+
+#[test]
 fn readers_never_miss_or_double_a_delivery_while_it_is_settled() {
     let (_dir, path) = fresh();
     let (store, mut writer) = open(&path, SqliteConfig::default()).unwrap();
