@@ -1,8 +1,8 @@
 //! Tokens as service functions: who may call. Only hashes are stored; a token's text is known once, to whoever made it.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,9 +31,12 @@ const MAX_TOKEN: usize = 512;
 pub enum AdminToken {
     /// The configuration sets it.
     Configured,
-    /// An earlier start made it.
-    Kept,
-    /// Made just now.
+    /// An earlier start made it, or was configured with it; only its hash is known.
+    Kept {
+        /// The file to which a start writes the token that it makes.
+        file: PathBuf,
+    },
+    /// Made just now, or by a start that ended before its token was stored.
     Made {
         /// The token, to be shown once.
         token: Secret,
@@ -48,6 +51,14 @@ pub enum AdminTokenError {
     /// The configured one is too easily guessed, or cannot be sent.
     #[error("the operator's token must be {MIN_OPERATOR_TOKEN} to {MAX_TOKEN} visible ASCII characters")]
     Unfit,
+    /// The file is there already, and holds no token that only its owner can read.
+    #[error(
+        "{file} is there already, and is not a token that only its owner can read: move it away, or set a token in the configuration (admin_token)"
+    )]
+    Occupied {
+        /// The file in the way.
+        file: PathBuf,
+    },
     /// The file cannot be written.
     #[error("the operator's token cannot be written to {file}: {error}")]
     File {
@@ -118,7 +129,8 @@ impl Engine {
     }
 
     /// Sees to it that the operator has a token: the configured one, else the one of an earlier start, else a new one,
-    /// which is written to `file` with mode 0600.
+    /// which is written to `file` with mode 0600. A file that is there is never replaced: where it holds a token, that is
+    /// the new one, so that a start that was cut off between file and store is simply repeated.
     ///
     /// # Errors
     /// See [`AdminTokenError`].
@@ -129,9 +141,7 @@ impl Engine {
     ) -> Result<AdminToken, AdminTokenError> {
         let present = self.directory().token_by_id(OPERATOR_TOKEN);
         if let Some(text) = configured {
-            if !(MIN_OPERATOR_TOKEN..=MAX_TOKEN).contains(&text.len())
-                || !text.bytes().all(|b| b.is_ascii_graphic())
-            {
+            if !is_fit(text) {
                 return Err(AdminTokenError::Unfit);
             }
             if present.is_none_or(|token| token.hash != token::hash(text)) {
@@ -140,12 +150,17 @@ impl Engine {
             return Ok(AdminToken::Configured);
         }
         if present.is_some() {
-            return Ok(AdminToken::Kept);
+            return Ok(AdminToken::Kept { file: file.to_owned() });
         }
-        let token = token::generate(random::bytes()?);
-        // First the file: a token that is in force and known to nobody would lock the operator out.
-        write_private(file, token.reveal())
-            .map_err(|error| AdminTokenError::File { file: file.to_owned(), error })?;
+        let failed = |error| AdminTokenError::File { file: file.to_owned(), error };
+        let token = if file.try_exists().map_err(failed)? {
+            read_private(file).ok_or_else(|| AdminTokenError::Occupied { file: file.to_owned() })?
+        } else {
+            // First the file: a token that is in force and known to nobody would lock the operator out.
+            let token = token::generate(random::bytes()?);
+            write_private(file, token.reveal()).map_err(failed)?;
+            token
+        };
         self.put_operator_token(token::hash(token.reveal())).await?;
         Ok(AdminToken::Made { token, file: file.to_owned() })
     }
@@ -177,9 +192,27 @@ impl Engine {
     }
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
+fn is_fit(text: &str) -> bool {
+    (MIN_OPERATOR_TOKEN..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The token in a file that only its owner can read.
+fn read_private(file: &Path) -> Option<Secret> {
+    let open = fs::File::open(file).ok()?;
+    let about = open.metadata().ok()?;
+    if !about.is_file() || about.mode() & 0o077 != 0 {
+        return None;
+    }
+    let mut text = String::new();
+    // With room for the line's end.
+    open.take(MAX_TOKEN as u64 + 2).read_to_string(&mut text).ok()?;
+    Some(text.trim_end()).filter(|text| is_fit(text)).map(Secret::new)
+}
+
+/// Writes a file that only its owner can read, whole or not at all, unless there is one.
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    let staged = file.with_extension("new");
+    let mut staged = file.as_os_str().to_owned();
+    staged.push(".new");
     match fs::remove_file(&staged) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -188,7 +221,10 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     open.write_all(text.as_bytes())?;
     open.write_all(b"\n")?;
     open.sync_all()?;
-    fs::rename(&staged, file)
+    // Unlike a rename, a link never replaces what came there in the meantime.
+    let linked = fs::hard_link(&staged, file);
+    fs::remove_file(&staged)?;
+    linked
 }
 
 #[cfg(test)]
@@ -197,12 +233,30 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_token_file_is_readable_by_its_owner_alone() {
+    fn a_token_file_is_readable_by_its_owner_alone_and_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("admin-token");
-        write_private(&file, "first").unwrap();
-        write_private(&file, "second").unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "second\n");
+        let file = dir.path().join("postrider.db.admin-token");
+        let first = "first-0123456789-0123456789-0123456789";
+        write_private(&file, first).unwrap();
+        let again = write_private(&file, "second").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&file).unwrap(), format!("{first}\n"));
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing stays behind");
+        assert_eq!(read_private(&file).unwrap().reveal(), first);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read_private(&file).is_none(), "others could have read it");
+    }
+
+    #[test]
+    fn what_is_no_token_is_not_taken_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("postrider.db.admin-token");
+        for text in ["", "short", "with a space 0123456789-0123456789-0123456789", &"x".repeat(MAX_TOKEN + 1)]
+        {
+            write_private(&file, text).unwrap();
+            assert!(read_private(&file).is_none(), "{text:?}");
+            fs::remove_file(&file).unwrap();
+        }
     }
 }

@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use crate::config::{Config, ConfigFlags, LogFormat, environment, load};
 use crate::exit::Usage;
 
-/// The file that keeps the operator's token, beside the database.
-const TOKEN_FILE: &str = "postrider-admin-token";
+/// What follows the database's name in that of the file with the operator's token.
+const TOKEN_SUFFIX: &str = ".admin-token";
 /// Open files wanted: each connection in or out takes one.
 const OPEN_FILES: u64 = 65_536;
 
@@ -38,7 +38,12 @@ pub(crate) async fn run(flags: &ConfigFlags) -> anyhow::Result<ExitCode> {
                 eprintln_line(&format!("operator's token (shown once): {}", token.reveal()));
             }
         }
-        AdminToken::Configured | AdminToken::Kept => {}
+        AdminToken::Kept { file } => tracing::info!(
+            "the operator's token is that of an earlier start, which wrote it to {} if it made it; \
+             POSTRIDER_ADMIN_TOKEN replaces one that is lost",
+            file.display()
+        ),
+        AdminToken::Configured => {}
     }
     let healthy = tokio::select! {
         () = stop => true,
@@ -99,8 +104,7 @@ impl Running {
             Engine::start(engine_config(config, &directory)?, store, Box::new(writer), dispatcher).await?;
         engine.ensure_operator().await?;
         let configured = config.admin_token.as_ref().map(|token| token.expose().to_owned());
-        let admin_token =
-            engine.ensure_admin_token(configured.as_deref(), &directory.join(TOKEN_FILE)).await?;
+        let admin_token = engine.ensure_admin_token(configured.as_deref(), &token_file(&path)).await?;
         let grace = Duration::from_secs(config.shutdown_grace_s);
         let (stop, stopped) = oneshot::channel();
         let server_config = ServerConfig { grace: grace / 2, ..ServerConfig::default() };
@@ -173,6 +177,13 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
             directory: Some(directory.to_path_buf()),
         },
     })
+}
+
+/// Beside the database, under its name: two servers in one directory have a token each.
+fn token_file(database: &Path) -> PathBuf {
+    let mut file = database.as_os_str().to_owned();
+    file.push(TOKEN_SUFFIX);
+    file.into()
 }
 
 fn url_policy(config: &Config) -> anyhow::Result<UrlPolicy> {

@@ -261,7 +261,7 @@ async fn abuse_a53_planted_secrets_come_back_nowhere_and_stand_in_no_log() {
 #[tokio::test]
 async fn without_a_configured_token_the_first_start_makes_one_in_a_file_that_only_its_owner_reads() {
     let mut server = crate::harness::Setup::default().without("ADMIN_TOKEN").start().await;
-    let file = server.database().with_file_name("postrider-admin-token");
+    let file = server.database().with_extension("db.admin-token");
     let token = std::fs::read_to_string(&file).unwrap().trim().to_owned();
     assert!(token.len() >= 32);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -273,6 +273,8 @@ async fn without_a_configured_token_the_first_start_makes_one_in_a_file_that_onl
     server.stop().await;
     server.start_again().await;
     server.api().with_token(&token).get("/v1/tenants").await.ok(200);
+    assert!(server.log().contains("POSTRIDER_ADMIN_TOKEN replaces one that is lost"), "{}", server.log());
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), token, "the file stays as it is");
 }
 
 #[tokio::test]
