@@ -97,6 +97,11 @@ impl Tails {
         self.taken
     }
 
+    /// Whether full ones are left to be written.
+    pub(crate) fn any_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
     /// How many owners have a tail.
     pub(crate) fn owners(&self) -> usize {
         self.tails.len()

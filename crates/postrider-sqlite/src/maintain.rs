@@ -74,7 +74,7 @@ fn lagging(writer: &mut SqliteWriter, older_than: Timestamp) -> Result<bool, Sto
         let memory = writer.shared.memory.read();
         let runs = settle::due_runs(&memory);
         let open = !memory.overlay.to_settle(older_than, settle::OPEN_BOUND, 1, |_| false).is_empty();
-        let due = memory.tails.sweeping() || memory.marks_moved;
+        let due = memory.tails.sweeping() || memory.tails.any_full() || memory.marks_moved;
         if !open && !due && !runs.contains(&true) {
             return Ok(false);
         }

@@ -307,7 +307,8 @@ impl Writer for SqliteWriter {
         let (closed, lagging) = self.transaction(|conn, writer| {
             let memory = shared.memory.read();
             let closed = writer.write_group(conn, &memory, group)?;
-            let caps = Caps::in_commit(&memory);
+            let deliveries = group.accepted.iter().map(|a| a.deliveries.len()).sum();
+            let caps = Caps::in_commit(&memory, deliveries);
             let lagging = settle::write(conn, &memory, &caps, &mut writer.next_run, |p| closed.contains(&p))?;
             Ok((closed, lagging))
         })?;
@@ -367,6 +368,24 @@ mod tests {
 
     use super::*;
     use crate::SqliteConfig;
+
+    #[test]
+    fn commits_that_open_more_than_a_step_settles_do_not_fill_memory_without_end() {
+        const EACH: usize = 20_000;
+        let directory = tempfile::tempdir().unwrap();
+        let (store, mut writer) =
+            crate::open(&directory.path().join("p.db"), SqliteConfig::default()).unwrap();
+        let mut b = Builder::default();
+        for _ in 0..5 {
+            for _ in 0..EACH / 1_000 {
+                let deliveries = (1..=1_000).map(|no| (no, Start::Due)).collect();
+                b.event(Draft { deliveries, ..Draft::default() });
+            }
+            b.commit(&mut writer, store.committed());
+        }
+        let memory = writer.shared.memory.read();
+        assert!(memory.overlay.len() <= settle::OPEN_BOUND + EACH, "{}", memory.overlay.len());
+    }
 
     #[test]
     fn abuse_a107_after_an_unknown_result_nothing_is_answered_before_the_log_is_empty() {
