@@ -7,9 +7,10 @@ use postrider_core::time::Timestamp;
 use postrider_store::Maintenance;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::codec::HeadEvent;
 use crate::error::Res;
 use crate::journal::{self, Row};
-use crate::memory::Memory;
+use crate::memory::{Indexed, Memory};
 use crate::merge;
 use crate::rows::int;
 use crate::runs::{FAMILIES, Family};
@@ -78,15 +79,13 @@ pub(crate) fn step(
     let mut step = Step { worked: true, ..Step::default() };
     match sweeper.stage {
         Stage::Idle => sweeper.stage = Stage::Journal(Position::ZERO),
-        Stage::Journal(after) => {
-            match remove_rows(conn, memory, how.now - how.retention, after, &mut step)? {
-                Some(next) => sweeper.stage = Stage::Journal(next),
-                None => {
-                    drop_runs(conn, memory, how.now, &mut step)?;
-                    sweeper.stage = Stage::Chunks(-1, 0);
-                }
+        Stage::Journal(after) => match remove_rows(conn, memory, how, after, &mut step)? {
+            Some(next) => sweeper.stage = Stage::Journal(next),
+            None => {
+                drop_runs(conn, memory, how.now, &mut step)?;
+                sweeper.stage = Stage::Chunks(-1, 0);
             }
-        }
+        },
         Stage::Chunks(owner, first) => {
             sweeper.stage =
                 remove_chunks(conn, owner, first)?.map_or(Stage::Endpoints, |(o, f)| Stage::Chunks(o, f));
@@ -115,10 +114,11 @@ fn oldest(conn: &Connection) -> Res<Option<(Position, Timestamp)>> {
 fn remove_rows(
     conn: &Connection,
     memory: &Memory,
-    cutoff: Timestamp,
+    how: &Maintenance,
     after: Position,
     step: &mut Step,
 ) -> Res<Option<Position>> {
+    let (cutoff, keys_from) = (how.now - how.retention, how.now - KEYS_KEPT);
     let mut statement = conn.prepare_cached(
         "SELECT first, last, at, head FROM journal WHERE first > ?1 ORDER BY first LIMIT ?2",
     )?;
@@ -130,6 +130,11 @@ fn remove_rows(
             return Ok(None);
         }
         reached = Some(row.first);
+        let has_key = |e: &HeadEvent| Indexed::from(e).idempotency.is_some();
+        if row.at >= keys_from && row.events.iter().any(has_key) {
+            // With a retention below that of keys: an entry for a key is worth nothing without the event it leads to.
+            continue;
+        }
         if is_needed(conn, memory, &row, cutoff)? {
             continue;
         }

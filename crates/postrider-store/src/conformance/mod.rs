@@ -56,6 +56,10 @@ pub const CASES: &[Case] = &[
     ("every lane is told at a start, however many", recovery::every_lane_is_told_at_a_start_however_many),
     ("sequences go on after everything was closed", recovery::sequences_go_on_after_a_close),
     ("finished work goes and pending work stays", retention::finished_work_goes_and_pending_work_stays),
+    (
+        "idempotency keys are known for a day however short the retention",
+        retention::idempotency_keys_are_known_for_a_day_however_short_the_retention,
+    ),
     ("random lives agree with a naive model", random::random_lives_agree_with_a_naive_model),
 ];
 

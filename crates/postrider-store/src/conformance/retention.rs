@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use postrider_core::id::{EndpointNo, Position};
+use postrider_core::record::KeyHash;
 
 use super::Harness;
-use super::build::{ALL, Builder, Draft, succeeded};
+use super::build::{ALL, Builder, Draft, TENANT, succeeded};
 use super::configuration::put;
 use crate::{LogQuery, Maintenance};
 
@@ -55,4 +56,36 @@ pub fn finished_work_goes_and_pending_work_stays(harness: &dyn Harness) {
     let (store, _writer) = harness.open();
     assert_eq!(store.recover().unwrap().endpoints[0].last_sequence, 21);
     assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap(), 2);
+}
+
+/// Also when finished work is kept for less.
+pub fn idempotency_keys_are_known_for_a_day_however_short_the_retention(harness: &dyn Harness) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let (store, mut writer) = harness.open();
+    let mut b = Builder::default();
+    let deliveries = Vec::new();
+    let keyed = Draft { idempotency: Some("k".into()), deliveries: deliveries.clone(), ..Draft::default() };
+    b.event(keyed);
+    b.commit(&mut *writer, store.committed());
+    let plain = store.committed().plus(1);
+    b.event(Draft { deliveries, ..Draft::default() });
+    b.commit(&mut *writer, store.committed());
+    let begun = b.now;
+    let key = KeyHash::idempotency(TENANT, "k");
+    for (hours, known) in [(2, true), (23, true), (26, false)] {
+        b.now = begun + HOUR * hours;
+        b.spare_position();
+        b.commit(&mut *writer, store.committed());
+        for pass in 0..4 {
+            let now = b.now + Duration::from_secs(120 * pass);
+            let how = Maintenance { now, retention: HOUR, budget: Duration::from_secs(1) };
+            for _ in 0..100 {
+                if !writer.maintain(how).unwrap() {
+                    break;
+                }
+            }
+        }
+        assert_eq!(store.find_keys(&[key]).unwrap()[0].is_some(), known, "after {hours} hours");
+        assert_eq!(store.event(plain).unwrap(), None, "after {hours} hours");
+    }
 }
