@@ -61,7 +61,7 @@ pub struct Delivery {
     pub kind: String,
     /// Ordering key.
     pub key: Option<String>,
-    /// Gapless number within its endpoint; a skipped delivery has none.
+    /// The endpoint's gapless number for it; a test has none.
     pub sequence: Option<u64>,
     /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
     pub status: String,
@@ -95,7 +95,7 @@ pub struct DeliveryDetail {
     pub kind: String,
     /// Ordering key.
     pub key: Option<String>,
-    /// Gapless number within its endpoint; a skipped delivery has none.
+    /// The endpoint's gapless number for it; a test has none.
     pub sequence: Option<u64>,
     /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
     pub status: String,

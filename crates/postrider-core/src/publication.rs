@@ -43,7 +43,7 @@ impl Publication {
 pub struct Receipt {
     /// The event's public id.
     pub id: String,
-    /// How many deliveries it owes.
+    /// How many deliveries are pending for it; skipped ones are in the log, with their reason.
     pub deliveries: usize,
 }
 

@@ -8,6 +8,70 @@ use std::collections::BTreeMap;
 
 use utoipa::{IntoParams, ToSchema};
 
+/// What became of a delivery.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Status {
+    Pending,
+    Succeeded,
+    Failed,
+    Cancelled,
+    Skipped,
+}
+
+/// Why an attempt was made.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Trigger {
+    Schedule,
+    Retry,
+    Replay,
+    Test,
+    Probe,
+}
+
+/// How an endpoint stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum State {
+    Active,
+    Paused,
+    Tripped,
+    Disabled,
+}
+
+/// Whether deliveries with the same ordering key go out one at a time.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Ordering {
+    None,
+    Key,
+}
+
+/// How requests authenticate.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum AuthType {
+    None,
+    Basic,
+    Bearer,
+    ApiKey,
+}
+
+/// What a token allows.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub(crate) enum Scope {
+    Admin,
+    EventsWrite,
+    EventsRead,
+    DecisionsWrite,
+    DecisionsManage,
+    WebhooksRead,
+    WebhooksWrite,
+    WebhookEventsRead,
+}
+
 /// What a tenant is set to.
 #[derive(ToSchema)]
 pub(crate) struct TenantSpec {
@@ -41,9 +105,8 @@ pub(crate) struct Tenant {
 pub(crate) struct TokenSpec {
     /// The tenant that it is bound to, exact or a prefix that ends at a colon (`acme:*`); none for an operator's.
     pub tenant: Option<String>,
-    /// `admin`, `events-write`, `events-read`, `decisions-write`, `decisions-manage`, `webhooks-read`, `webhooks-write`,
-    /// `webhook-events-read`.
-    pub scopes: Vec<String>,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
     /// When it ends, RFC 3339.
     pub expires_at: Option<String>,
 }
@@ -56,7 +119,7 @@ pub(crate) struct Token {
     /// The tenant that it is bound to; absent for an operator's.
     pub tenant: Option<String>,
     /// What it may do.
-    pub scopes: Vec<String>,
+    pub scopes: Vec<Scope>,
     /// When it ends, RFC 3339.
     pub expires_at: Option<String>,
     /// When it was made, RFC 3339.
@@ -73,7 +136,7 @@ pub(crate) struct CreatedToken {
     /// The tenant that it is bound to; absent for an operator's.
     pub tenant: Option<String>,
     /// What it may do.
-    pub scopes: Vec<String>,
+    pub scopes: Vec<Scope>,
     /// When it ends, RFC 3339.
     pub expires_at: Option<String>,
     /// When it was made, RFC 3339.
@@ -102,7 +165,7 @@ pub(crate) struct EndpointSpec {
     /// How its webhooks look; `standard` unless given.
     pub profile: Option<String>,
     /// `none` or `key`: one at a time for each ordering key, in order of acceptance.
-    pub ordering: Option<String>,
+    pub ordering: Option<Ordering>,
     /// How long a failing delivery holds back its key, in seconds.
     #[schema(minimum = 1, maximum = 604_800)]
     pub hold_max_s: Option<u32>,
@@ -128,8 +191,8 @@ pub(crate) struct EndpointPatch(serde_json::Value);
 /// How requests to an endpoint authenticate.
 #[derive(ToSchema)]
 pub(crate) struct Auth {
-    /// `none`, `basic`, `bearer`, `api_key`.
-    pub r#type: String,
+    /// Which of them; the other fields follow from it.
+    pub r#type: AuthType,
     /// With `basic`.
     pub username: Option<String>,
     /// With `basic`; never read back.
@@ -153,8 +216,23 @@ pub(crate) struct RateLimit {
 /// A retry schedule.
 #[derive(ToSchema)]
 pub(crate) struct Retry {
-    /// Waits before the second and each further attempt, in seconds.
+    /// Waits before the second and each further attempt, in seconds: at most 50, each of 1 to 604,800.
+    #[schema(max_items = 50, value_type = Vec<Wait>)]
     pub schedule_s: Vec<u32>,
+}
+
+/// A wait, in seconds: up to a week.
+#[derive(ToSchema)]
+#[schema(minimum = 1, maximum = 604_800)]
+pub(crate) struct Wait(u32);
+
+/// An attribute: a string, a number or a boolean.
+#[derive(ToSchema, serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum AttributeValue {
+    String(String),
+    Number(f64),
+    Boolean(bool),
 }
 
 /// An endpoint as read back. Secrets never come back, only whether they are set.
@@ -184,7 +262,7 @@ pub(crate) struct Endpoint {
     /// How its webhooks look.
     pub profile: String,
     /// `none` or `key`.
-    pub ordering: String,
+    pub ordering: Ordering,
     /// How long a failing delivery holds back its key, in seconds.
     pub hold_max_s: u32,
     /// How long an attempt may take, in milliseconds.
@@ -198,7 +276,7 @@ pub(crate) struct Endpoint {
     /// Notes of its owner.
     pub metadata: BTreeMap<String, String>,
     /// `active`, `paused`, `tripped` or `disabled`.
-    pub state: String,
+    pub state: State,
     /// While tripped: when it is looked at again, RFC 3339.
     pub retry_at: Option<String>,
     /// While disabled: why.
@@ -228,7 +306,7 @@ pub(crate) struct TestSpec {
 }
 
 /// An event to be published.
-#[derive(ToSchema)]
+#[derive(ToSchema, serde::Serialize)]
 pub(crate) struct NewEvent {
     /// Whose.
     pub tenant: String,
@@ -240,14 +318,15 @@ pub(crate) struct NewEvent {
     pub id: Option<String>,
     /// The ordering key.
     pub key: Option<String>,
-    /// Texts to filter by.
-    pub attributes: Option<BTreeMap<String, String>>,
+    /// Strings, numbers and booleans that tell about it, kept with it: at most 64, and 8 KiB of JSON.
+    pub attributes: Option<BTreeMap<String, AttributeValue>>,
     /// When it happened, RFC 3339; now unless given.
     pub occurred_at: Option<String>,
 }
 
 /// One event, or at most 1,000.
-#[derive(ToSchema)]
+#[derive(ToSchema, serde::Serialize)]
+#[serde(untagged)]
 pub(crate) enum EventOrBatch {
     /// One event.
     #[schema(title = "One")]
@@ -258,20 +337,20 @@ pub(crate) enum EventOrBatch {
 }
 
 /// A receipt: the event is durable.
-#[derive(ToSchema)]
+#[derive(ToSchema, serde::Serialize)]
 pub(crate) struct Receipt {
     /// The event's id: the publisher's own, or `evt_…`.
     pub id: String,
-    /// How many deliveries it owes.
+    /// How many deliveries are pending for it; skipped ones are in the log, with their reason.
     pub deliveries: u32,
 }
 
 /// What became of one event of a batch: a receipt, or an error in its place.
-#[derive(ToSchema)]
+#[derive(ToSchema, serde::Serialize)]
 pub(crate) struct BatchItem {
     /// The event's id, where it was accepted.
     pub id: Option<String>,
-    /// How many deliveries it owes, where it was accepted.
+    /// Where it was accepted: how many deliveries are pending for it; skipped ones are in the log, with their reason.
     pub deliveries: Option<u32>,
     /// Why it was not accepted. Nothing of it was stored.
     #[schema(value_type = Option<crate::problem::ProblemDocument>)]
@@ -279,14 +358,15 @@ pub(crate) struct BatchItem {
 }
 
 /// The answer to a batch.
-#[derive(ToSchema)]
+#[derive(ToSchema, serde::Serialize)]
 pub(crate) struct BatchAnswer {
     /// Item by item, in order.
     pub data: Vec<BatchItem>,
 }
 
 /// A receipt for one event, or the answer to a batch.
-#[derive(ToSchema)]
+#[derive(ToSchema, serde::Serialize)]
+#[serde(untagged)]
 pub(crate) enum PublishAnswer {
     /// One event.
     #[schema(title = "One")]
@@ -311,8 +391,9 @@ pub(crate) struct Paging {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeliveryQuery {
-    /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
-    status: Option<String>,
+    /// What became of them.
+    #[param(inline)]
+    status: Option<Status>,
     /// The event type.
     r#type: Option<String>,
     /// The endpoint's id.

@@ -46,7 +46,8 @@ pub(super) struct DeliveryBody<'a> {
     key: Option<&'a str>,
     /// The endpoint's gapless number for it; null for a test.
     sequence: Option<u64>,
-    /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
+    /// What became of it.
+    #[schema(value_type = schema::Status)]
     status: &'static str,
     /// Why it failed, was cancelled or skipped.
     reason: Option<&'static str>,
@@ -81,7 +82,8 @@ pub(super) struct DetailBody<'a> {
     key: Option<&'a str>,
     /// The endpoint's gapless number for it; null for a test.
     sequence: Option<u64>,
-    /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
+    /// What became of it.
+    #[schema(value_type = schema::Status)]
     status: &'static str,
     /// Why it failed, was cancelled or skipped.
     reason: Option<&'static str>,
@@ -131,7 +133,8 @@ pub(super) struct AttemptBody<'a> {
     response_headers: &'a BTreeMap<String, String>,
     /// The first 4 KiB as received, as text; empty for a first-try success.
     response_body: &'a str,
-    /// `schedule`, `retry`, `replay`, `test` or `probe`.
+    /// Why it was made.
+    #[schema(value_type = schema::Trigger)]
     trigger: &'static str,
 }
 
