@@ -116,8 +116,9 @@ struct Tenants {
 struct Endpoints {
     by_no: FxHashMap<EndpointNo, Arc<Endpoint>>,
     by_tenant: FxHashMap<TenantNo, BTreeMap<EndpointId, EndpointNo>>,
-    /// Ids of endpoints removed while deliveries of theirs may still be in the log.
-    removed: FxHashMap<EndpointNo, EndpointId>,
+    /// Endpoints removed while deliveries of theirs may still be in the log; the newest, at most [`MAX_REMOVED`].
+    removed: BTreeMap<EndpointNo, (TenantNo, EndpointId)>,
+    removed_by_tenant: FxHashMap<TenantNo, BTreeMap<EndpointId, EndpointNo>>,
 }
 
 #[derive(Default)]
@@ -127,13 +128,18 @@ struct Tokens {
 }
 
 impl Endpoints {
-    fn remember_removed(&mut self, no: EndpointNo, id: EndpointId) {
-        if self.removed.len() >= MAX_REMOVED
-            && let Some(any) = self.removed.keys().next().copied()
+    fn remember_removed(&mut self, no: EndpointNo, tenant: TenantNo, id: EndpointId) {
+        self.removed_by_tenant.entry(tenant).or_default().insert(id.clone(), no);
+        self.removed.insert(no, (tenant, id));
+        if self.removed.len() > MAX_REMOVED
+            && let Some((_, (tenant, id))) = self.removed.pop_first()
+            && let Some(of_tenant) = self.removed_by_tenant.get_mut(&tenant)
         {
-            self.removed.remove(&any);
+            of_tenant.remove(&id);
+            if of_tenant.is_empty() {
+                self.removed_by_tenant.remove(&tenant);
+            }
         }
-        self.removed.insert(no, id);
     }
 }
 
@@ -193,7 +199,7 @@ impl Directory {
         for stored in &recovery.endpoints {
             let id: EndpointId = stored.id.parse().map_err(|_| unusable("endpoint", &stored.id))?;
             if stored.deleted {
-                directory.endpoints.write().remember_removed(stored.no, id);
+                directory.endpoints.write().remember_removed(stored.no, stored.tenant, id);
                 continue;
             }
             directory.put_endpoint(Arc::new(Endpoint {
@@ -206,6 +212,10 @@ impl Directory {
                 created_at: stored.created_at,
                 updated_at: stored.updated_at,
             }));
+        }
+        for stored in &recovery.removed {
+            let id: EndpointId = stored.id.parse().map_err(|_| unusable("endpoint", &stored.id))?;
+            directory.endpoints.write().remember_removed(stored.no, stored.tenant, id);
         }
         for stored in &recovery.tokens {
             directory.put_token(Arc::new(Token {
@@ -273,14 +283,19 @@ impl Directory {
         self.endpoints.read().by_no.get(&no).cloned()
     }
 
-    /// The public id of an endpoint, also of one removed since this process started or still owed something then.
+    /// The number of an endpoint of a tenant that was removed, if deliveries of it may still be in the log.
+    pub(crate) fn removed_endpoint(&self, tenant: TenantNo, id: &str) -> Option<EndpointNo> {
+        self.endpoints.read().removed_by_tenant.get(&tenant)?.get(id).copied()
+    }
+
+    /// The public id of an endpoint, also of a removed one that may still be in the log.
     pub(crate) fn endpoint_id(&self, no: EndpointNo) -> Option<EndpointId> {
         let endpoints = self.endpoints.read();
         endpoints
             .by_no
             .get(&no)
             .map(|endpoint| endpoint.id.clone())
-            .or_else(|| endpoints.removed.get(&no).cloned())
+            .or_else(|| endpoints.removed.get(&no).map(|(_, id)| id.clone()))
     }
 
     /// At most `limit` endpoints of a tenant in order of their ids, after the given one.
@@ -324,7 +339,7 @@ impl Directory {
                         endpoints.by_tenant.remove(&endpoint.tenant);
                     }
                 }
-                endpoints.remember_removed(no, endpoint.id.clone());
+                endpoints.remember_removed(no, endpoint.tenant, endpoint.id.clone());
             }
         }
         self.prepared.forget(no);

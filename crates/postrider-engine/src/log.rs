@@ -20,7 +20,7 @@ use crate::Engine;
 use crate::error::ServiceError;
 use crate::prepared::MASK;
 
-/// What the id of an endpoint is shown as when nobody remembers it: it was removed before this process started.
+/// What the id of an endpoint is shown as when nobody remembers it: very many were removed since.
 const FORGOTTEN: &str = "removed";
 
 /// Which deliveries of a tenant are asked for. All conditions hold at once.
@@ -143,8 +143,11 @@ impl Engine {
         };
         if let Some(id) = &filter.endpoint {
             // What nobody has gets nothing.
-            let Some(endpoint) = self.directory().endpoint(tenant, id) else { return Ok(LogPage::default()) };
-            query.endpoint = Some(endpoint.no);
+            let known = self.directory().endpoint(tenant, id).map(|endpoint| endpoint.no);
+            let Some(no) = known.or_else(|| self.directory().removed_endpoint(tenant, id)) else {
+                return Ok(LogPage::default());
+            };
+            query.endpoint = Some(no);
         }
         let event = filter.event;
         let page = self

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{Health, LaneKey, PendingRow};
 use postrider_core::time::Timestamp;
-use postrider_store::{Recovery, StoreError, StoredEndpoint, StoredTenant, StoredToken};
+use postrider_store::{Recovery, RemovedEndpoint, StoreError, StoredEndpoint, StoredTenant, StoredToken};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustc_hash::FxHashMap;
 
@@ -44,7 +44,7 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
     // A start cannot do with less than everything, however many endpoints there are.
     let (view, (known, committed)) = shared.view_without_limit(|m| (known(m), m.committed))?;
     let conn = view.conn();
-    let mut endpoints = Vec::new();
+    let (mut endpoints, mut removed) = (Vec::new(), Vec::new());
     let mut statement = conn.prepare(
         "SELECT no, tenant, id, version, doc, secrets, created_at, updated_at, deleted, tripped_at, failing_since, disabled
          FROM endpoints ORDER BY no",
@@ -54,6 +54,10 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
     while let Some(r) = rows.next()? {
         let mut endpoint = stored(r)?;
         let known = known.get(&endpoint.no).unwrap_or(&nothing);
+        if endpoint.deleted {
+            let (no, tenant, id) = (endpoint.no, endpoint.tenant, endpoint.id.clone());
+            removed.push(RemovedEndpoint { no, tenant, id });
+        }
         endpoint.has_pending = known.open || in_table(conn, endpoint.no)?;
         if endpoint.deleted && !endpoint.has_pending {
             continue;
@@ -75,6 +79,7 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
         next_endpoint: number(Meta::NextEndpoint)?,
         tenants: tenants(conn)?,
         endpoints,
+        removed,
         tokens: tokens(conn)?,
     })
 }

@@ -57,6 +57,8 @@ pub struct Recovery {
     pub tenants: Vec<StoredTenant>,
     /// Endpoints that exist, and removed ones that still have pending work.
     pub endpoints: Vec<StoredEndpoint>,
+    /// All removed endpoints that are still stored, with pending work or without: deliveries of theirs may be in the log.
+    pub removed: Vec<RemovedEndpoint>,
     /// Tokens that are not revoked.
     pub tokens: Vec<StoredToken>,
 }
@@ -108,6 +110,17 @@ pub struct StoredEndpoint {
     /// All lanes that have held deliveries (found by skipping through the held order), so that none is orphaned whose
     /// blocking head ended just before a crash.
     pub held: Vec<LaneKey>,
+}
+
+/// An endpoint that was removed; its row goes with the last of its deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedEndpoint {
+    /// Its number.
+    pub no: EndpointNo,
+    /// Its tenant.
+    pub tenant: TenantNo,
+    /// Its public id.
+    pub id: String,
 }
 
 /// A token as stored.

@@ -90,5 +90,9 @@ pub fn a_removed_endpoint_is_told_while_it_owes(harness: &dyn Harness) {
     assert!(recovery.endpoints[0].secrets.is_empty() && recovery.tenants.is_empty());
     b.update(succeeded(d, b.now));
     b.commit(&mut *writer, store.committed());
-    assert!(store.recover().unwrap().endpoints.is_empty());
+    // Its name stays as long as its row, so that the log can tell whose the delivery was.
+    let recovery = store.recover().unwrap();
+    assert!(recovery.endpoints.is_empty());
+    let names: Vec<_> = recovery.removed.iter().map(|r| (r.no, r.tenant, &*r.id)).collect();
+    assert_eq!(names, [(EndpointNo(1), TENANT, "ep-1")]);
 }
