@@ -414,8 +414,8 @@ pub enum Disposition {
     Ended(Status, Option<Reason>),
 }
 
-/// A change of what is configured; each replaces the whole document.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A change of what is configured; each replaces the whole document. Its `Debug` tells of whom, never documents or secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Edit {
     /// A tenant made or changed.
     PutTenant {
@@ -478,6 +478,22 @@ pub enum Edit {
         /// Its public id.
         id: Box<str>,
     },
+}
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PutTenant { no, id, .. } => write!(f, "PutTenant({no:?}, {id})"),
+            Self::DeleteTenant { no } => write!(f, "DeleteTenant({no:?})"),
+            Self::PutEndpoint { no, id, version, .. } => {
+                write!(f, "PutEndpoint({no:?}, {id}, version {version})")
+            }
+            Self::DeleteEndpoint { no } => write!(f, "DeleteEndpoint({no:?})"),
+            Self::PutHealth { no, health } => write!(f, "PutHealth({no:?}, {health:?})"),
+            Self::PutToken { id, .. } => write!(f, "PutToken({id})"),
+            Self::DeleteToken { id } => write!(f, "DeleteToken({id})"),
+        }
+    }
 }
 
 /// What a store keeps of an endpoint's health, so that a restart does not forget it.

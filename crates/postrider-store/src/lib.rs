@@ -26,6 +26,9 @@ pub enum StoreError {
     /// No room on the disk; worth trying again with the same group.
     #[error("the disk is full: {0}")]
     Full(String),
+    /// Another program holds the database at the moment; worth trying again with the same group.
+    #[error("the database is busy: {0}")]
+    Busy(String),
     /// The outcome of a commit is not known (a failed write or fsync). The handle is not used again: call
     /// [`Writer::reopen`], which settles it by the marker.
     #[error("the result of a commit is unknown: {0}")]
@@ -78,8 +81,8 @@ pub struct StoredTenant {
     pub updated_at: Timestamp,
 }
 
-/// An endpoint as stored, with what its machine needs to go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An endpoint as stored, with what its machine needs to go on. Its `Debug` tells neither documents nor secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredEndpoint {
     /// Its number.
     pub no: EndpointNo,
@@ -110,6 +113,21 @@ pub struct StoredEndpoint {
     /// All lanes that have held deliveries (found by skipping through the held order), so that none is orphaned whose
     /// blocking head ended just before a crash.
     pub held: Vec<LaneKey>,
+}
+
+impl std::fmt::Debug for StoredEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredEndpoint")
+            .field("no", &self.no)
+            .field("tenant", &self.tenant)
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("deleted", &self.deleted)
+            .field("health", &self.health)
+            .field("last_sequence", &self.last_sequence)
+            .field("has_pending", &self.has_pending)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An endpoint that was removed; its row goes with the last of its deliveries.
@@ -350,7 +368,7 @@ pub trait Writer: Send + 'static {
     /// Makes a group durable: when this returns `Ok`, it is on the disk.
     ///
     /// # Errors
-    /// [`StoreError::Full`]: nothing was written, the same group may be committed again later.
+    /// [`StoreError::Full`] and [`StoreError::Busy`]: nothing was written, the same group may be committed again later.
     /// [`StoreError::Unknown`]: call [`Self::reopen`]. Anything else: nothing was written.
     fn commit(&mut self, group: &Group) -> Result<(), StoreError>;
 

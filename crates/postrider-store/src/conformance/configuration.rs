@@ -49,6 +49,9 @@ pub fn configuration_survives_with_its_versions(harness: &dyn Harness) {
     let endpoint = &recovery.endpoints[0];
     assert_eq!((endpoint.version, &endpoint.doc[..], &endpoint.health), (2, &b"{\"v\":2}"[..], &health));
     assert_eq!(&endpoint.secrets[..], b"{\"secret\":\"s\"}");
+    // Neither bytes nor text of them are told to whoever prints what is stored, or what is to be.
+    let printed = format!("{recovery:?} {:?}", put(1, 2));
+    assert!(!printed.contains("secret") && printed.contains("ep-1"), "{printed}");
     // Times are those that who asked was told, not those of the commits.
     let (first, second) = (Timestamp::from_secs(1), Timestamp::from_secs(2));
     assert_eq!((endpoint.created_at, endpoint.updated_at), (first, second));
