@@ -182,7 +182,7 @@ fn commit_until_durable(
             }
             Err(error) => error,
         };
-        if !matches!(error, StoreError::Full(_) | StoreError::Unknown(_)) {
+        if !matches!(error, StoreError::Full(_) | StoreError::Busy(_) | StoreError::Unknown(_)) {
             return Err(error);
         }
         if tries == 0 {
@@ -264,7 +264,7 @@ impl Upkeep {
                 // No group is in doubt: there is no marker to look for.
                 settle(writer, (0, 0))?;
             }
-            Err(error @ (StoreError::Full(_) | StoreError::Slow)) => {
+            Err(error @ (StoreError::Full(_) | StoreError::Busy(_) | StoreError::Slow)) => {
                 tracing::warn!(%error, "background work of the store has to wait");
                 self.more = false;
             }

@@ -388,6 +388,22 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_somebody_else_holds_is_busy_and_takes_the_group_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p.db");
+        let (store, mut writer) = crate::open(&path, SqliteConfig::default()).unwrap();
+        writer.conn.as_ref().unwrap().busy_timeout(Duration::ZERO).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut b = Builder::default();
+        b.event(Draft::default());
+        let group = b.group(store.committed().plus(1));
+        assert!(matches!(writer.commit(&group), Err(StoreError::Busy(_))));
+        other.execute_batch("ROLLBACK").unwrap();
+        writer.commit(&group).unwrap();
+    }
+
+    #[test]
     fn abuse_a107_after_an_unknown_result_nothing_is_answered_before_the_log_is_empty() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("p.db");
