@@ -70,7 +70,7 @@ impl NewEvent {
 pub struct Accepted {
     /// The event's id.
     pub id: String,
-    /// How many deliveries it is owed.
+    /// How many deliveries are pending for it; skipped ones are in the log, with their reason.
     pub deliveries: u64,
 }
 

@@ -28,9 +28,11 @@ impl Engine {
     pub async fn cancel_delivery(&self, tenant: TenantNo, id: &str) -> Result<(), ServiceError> {
         let pending = |row: &LogRow| match row.status {
             Status::Pending => Ok(()),
-            ended => {
-                Err(ServiceError::Conflict(format!("the delivery is not pending: it has {}", ended.as_str())))
-            }
+            ended => Err(ServiceError::Conflict(format!(
+                "the delivery {} {}: only a pending one can be cancelled",
+                if matches!(ended, Status::Succeeded | Status::Failed) { "has" } else { "is" },
+                ended.as_str()
+            ))),
         };
         self.ask_for(tenant, id, |wanted, asker| Input::Cancel(Box::new(wanted), asker), pending).await
     }

@@ -88,14 +88,21 @@ impl Engine {
     /// Makes a token; its text is given this once.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a tenant that does not exist; else as the store fails.
+    /// [`ServiceError::Invalid`] for a tenant that does not exist, or an end in the past; else as the store fails.
     pub async fn create_token(&self, config: TokenConfig) -> Result<(Arc<Token>, Secret), ServiceError> {
         let text = token::generate(random::bytes()?);
         let editing = self.directory().editing().await;
+        let mut faults = Vec::new();
         if let Some(tenant) = config.exact_tenant()
             && self.directory().tenant(tenant).is_none()
         {
-            return Err(ServiceError::Invalid(vec![Fault::new("/tenant", "does not exist")]));
+            faults.push(Fault::new("/tenant", "does not exist"));
+        }
+        if config.is_expired(wall()) {
+            faults.push(Fault::new("/expires_at", "is in the past: the token would never be valid"));
+        }
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
         }
         let id = random_id(IdKind::Token, wall(), u128::from_le_bytes(random::bytes()?));
         let token = self.put_token(editing, id.into(), token::hash(text.reveal()), config).await?;

@@ -68,6 +68,13 @@ impl Rows {
         if value.is_empty() { self } else { self.row([name.to_owned(), value]) }
     }
 
+    /// Adds a name and a text whose line breaks are kept; everything else in it is made inert.
+    pub(crate) fn text(&mut self, name: &str, text: &str) -> &mut Self {
+        let lines: Vec<_> = text.split('\n').map(inert).collect();
+        self.rows.push(vec![name.to_owned(), lines.join("\n")]);
+        self
+    }
+
     /// A line under the table.
     pub(crate) fn note(&mut self, note: impl AsRef<str>) -> &mut Self {
         self.note = Some(inert(note.as_ref()));
@@ -175,6 +182,16 @@ mod tests {
         let mut rows = Rows::new(&["id", "status"]);
         rows.row(["dlv_1".into(), "failed".into()]).row(["dlv_22".into(), "ok\u{1b}".into()]).note("more");
         assert_eq!(rows.render(), "ID      STATUS\ndlv_1   failed\ndlv_22  ok\\u{1b}\nmore");
+    }
+
+    #[test]
+    fn abuse_a98_a_text_keeps_its_line_breaks_and_nothing_else_that_steers() {
+        let mut rows = Rows::new(&[]);
+        rows.field("id", "dlv_1").text("payload", "{\n  \"a\": \"\u{1b}[2J\"\r\n}");
+        assert_eq!(
+            rows.render(),
+            "id       dlv_1\npayload  {\n           \"a\": \"\\u{1b}[2J\"\\r\n         }"
+        );
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub(crate) struct VerifyArgs {
     /// By how much the timestamp may differ from now, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TOLERANCE.as_secs())]
     tolerance: u64,
+    /// Say why it fails; this is always said
+    #[arg(long)]
+    explain: bool,
 }
 
 /// A message as received.

@@ -149,7 +149,7 @@ fn details(delivery: &DeliveryDetail) -> Rows {
         .field("next attempt", text(&delivery.next_attempt_at))
         .field("first success", text(&delivery.first_succeeded_at))
         .field("finished", text(&delivery.finished_at))
-        .field("payload", shorten(delivery.payload.get()));
+        .text("payload", &shorten(delivery.payload.get()));
     rows
 }
 

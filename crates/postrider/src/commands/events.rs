@@ -32,8 +32,8 @@ pub(crate) struct PublishArgs {
     /// Its type, such as card.created
     #[arg(long = "type", value_name = "TYPE", required_unless_present = "ndjson")]
     kind: Option<String>,
-    /// Its data as JSON [default: {}]
-    #[arg(long, value_name = "JSON", conflicts_with = "data_file")]
+    /// Its data as JSON; this or a file of data must be given
+    #[arg(long, value_name = "JSON", conflicts_with = "data_file", required_unless_present_any = ["data_file", "ndjson"])]
     data: Option<String>,
     /// File with its data as JSON; - is standard input
     #[arg(long, value_name = "FILE")]
@@ -74,7 +74,7 @@ async fn publish_one(args: PublishArgs, output: Output) -> anyhow::Result<ExitCo
     let data = match (args.data, &args.data_file) {
         (Some(text), _) => text,
         (None, Some(file)) => input::read_text(file, MAX_DATA_BYTES)?,
-        (None, None) => "{}".into(),
+        (None, None) => return Err(Usage("give the data with --data or --data-file".into()).into()),
     };
     let data = RawValue::from_string(data).map_err(|e| Usage(format!("the data is not JSON: {e}")))?;
     let event = NewEvent {

@@ -107,7 +107,7 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
     let delivery = acme.wait_for_status(&event, "failed").await["id"].as_str().unwrap().to_owned();
     cli.receiver.answer(Reply::status(200));
     let (id, url) = (endpoint.id.as_str(), cli.receiver.url());
-    let publish = ["events", "publish", "--tenant", "acme", "--type", "card.created"];
+    let publish = ["events", "publish", "--tenant", "acme", "--type", "card.created", "--data", "{}"];
     for (args, schema, told) in [
         (&["tenants", "put", "acme:eu", "--name", "Acme Europe"][..], "Tenant", "Acme Europe"),
         (&["tenants", "list"], "Page_Tenant", "acme:eu"),
@@ -224,7 +224,11 @@ async fn events_are_published_from_a_flag_a_file_standard_input_and_lines_byte_f
         ("flag", &["--data", data][..], data),
         ("file", &["--data-file", path], data),
         ("input", &["--data-file", "-"], data),
-        ("none", &["--key", "k", "--attribute", "a=b", "--occurred-at", "2026-01-01T00:00:00Z"], "{}"),
+        (
+            "none",
+            &["--data", "{}", "--key", "k", "--attribute", "a=b", "--occurred-at", "2026-01-01T00:00:00Z"],
+            "{}",
+        ),
     ] {
         let args = [&publish[..], &["--id", id, "--json"], more].concat();
         let ran = cli.command(&args).input(data).run().await;
@@ -243,7 +247,7 @@ async fn events_are_published_from_a_flag_a_file_standard_input_and_lines_byte_f
     for (more, code) in [(&["--data", data][..], 0), (&["--data", "1"], 1)] {
         assert_eq!(cli.run(&[&publish[..], &["--id", "flag"], more].concat()).await.code, code, "{more:?}");
     }
-    let keyed = [&publish[..], &["--idempotency-key", "once"]].concat();
+    let keyed = [&publish[..], &["--data", "{}", "--idempotency-key", "once"]].concat();
     assert_eq!(cli.json(&keyed).await, cli.json(&keyed).await);
 
     let lines = "{\"tenant\":\"acme\",\"type\":\"a.b\",\"id\":\"l-1\",\"data\":1.0}\n\n{oops\n\

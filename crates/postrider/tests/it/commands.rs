@@ -11,7 +11,7 @@ fn on(fake: &Fake, args: &[&str]) -> Program {
 async fn an_event_is_published_from_flags() {
     let fake = Fake::start(Faults::default()).await;
     let args = ["events", "publish", "--tenant", "acme", "--type", "card.created", "--id", "e-1"];
-    let ran = on(&fake, &args).run().await;
+    let ran = on(&fake, &[&args[..], &["--data", "{}"]].concat()).run().await;
     assert_eq!((ran.code, ran.out.as_str()), (0, "EVENT  DELIVERIES\ne-1    0\n"), "{ran:?}");
     let json =
         on(&fake, &[&args[..], &["--json", "--data-file", "-"]].concat()).input("{\"a\":1}").run().await;
@@ -19,6 +19,8 @@ async fn an_event_is_published_from_flags() {
     let bad = on(&fake, &[&args[..], &["--data", "{a:1}"]].concat()).run().await;
     assert_eq!(bad.code, 2);
     assert!(bad.err.starts_with("error: the data is not JSON"), "{bad:?}");
+    let none = on(&fake, &args).run().await;
+    assert!(none.code == 2 && none.err.contains("--data <JSON>"), "an event without data is none: {none:?}");
 }
 
 #[tokio::test]
