@@ -116,4 +116,6 @@ if command -v cargo-deny >/dev/null; then
   # Advisories need the network: `make deny` looks at them too.
   cargo deny --locked --offline check licenses bans sources
   passed
+else
+  done_steps+=("licences, sources and bans of dependencies: SKIPPED, cargo-deny is not installed")
 fi

@@ -5,7 +5,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 
 place=$(mktemp -d)
-trap 'rm -rf "$place"' EXIT
+tour=""
+# Server and receiver are jobs of the tour: where it ends early, they end with its session.
+finish() {
+  if [[ -n $tour ]]; then pkill -TERM -s "$tour" 2>/dev/null || true; fi
+  rm -rf "$place"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 mkdir -p "$place/docs/examples" "$place/target"
 cp -r docs/examples/receiver "$place/docs/examples/"
 ln -s "$root/target/debug" "$place/target/debug"
@@ -27,9 +35,11 @@ cargo build --locked --quiet --package postrider
     sed "${skip[@]}" -e "s/127\.0\.0\.1:8700/127.0.0.1:$POSTRIDER_PORT/; s/127\.0\.0\.1:3000/127.0.0.1:$PORT/"
 } >"$place/tour"
 
-(cd "$place" && timeout 120 bash -e tour) >"$place/said" 2>&1 || {
+(cd "$place" && exec setsid timeout 120 bash -e tour) >"$place/said" 2>&1 &
+tour=$!
+wait "$tour" || {
   code=$?
-  cat "$place/said" "$place/serve.log" >&2
+  cat "$place/said" "$place/serve.log" >&2 || true
   echo "the tour ended with exit code $code" >&2
   exit 1
 }
