@@ -68,11 +68,30 @@ impl Slot {
             return;
         }
         self.put_back_blocked(&entry, now, common);
+        if self.comes_by_page(&entry) {
+            self.let_go(&entry, common);
+            self.forget(&entry, common);
+            return;
+        }
         match entry.place {
             Place::Retry(at) => {
                 self.retries.insert((at, entry.position()), entry);
             }
             _ => self.fresh.push_front(entry),
+        }
+    }
+
+    /// Whether a page will bring a delivery that was attempted while the window was dropped.
+    fn comes_by_page(&self, entry: &Entry) -> bool {
+        match entry.place {
+            // Pages pass over what was asked for by hand while it is in memory.
+            Place::Due(_) if entry.progress.trigger == Trigger::Retry => false,
+            Place::Due(rank) => self.spill.is_some_and(|spill| spill.cursor < rank),
+            Place::Held(key) => {
+                let held = self.lanes.get(&key).and_then(|l| l.held);
+                held.is_some_and(|held| held.cursor < entry.position())
+            }
+            Place::Retry(_) => false,
         }
     }
 

@@ -200,20 +200,17 @@ impl Slot {
             return;
         }
         let mut cursor = asked;
+        let mut complete = page.complete && until != Timestamp::FAR_FUTURE;
         let mut next = page.next;
-        if page.complete && until != Timestamp::FAR_FUTURE {
-            cursor = cursor.max((until, Position::MAX));
-        }
         for loaded in page.entries {
             let Place::Retry(at) = loaded.place else { continue };
             let key = (at, loaded.delivery.position);
             if self.stale(key.1, page.watermark, common) {
+                complete = false;
                 next = Some(at);
                 break;
             }
-            if !page.complete || until == Timestamp::FAR_FUTURE {
-                cursor = key;
-            }
+            cursor = key;
             if flights.contains_key(&key.1) || self.retries.contains_key(&key) || self.asked_for(&loaded) {
                 continue;
             }
@@ -223,10 +220,7 @@ impl Slot {
             self.hold(&entry, common);
             self.retries.insert(key, entry);
         }
-        if next.is_some_and(|at| at <= cursor.0) {
-            cursor = asked;
-        }
-        self.retry_cursor = cursor;
+        self.retry_cursor = if complete { cursor.max((until, Position::MAX)) } else { cursor };
         self.stored_retry = match (next, since) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
