@@ -110,9 +110,8 @@ pub(crate) struct Common {
     /// Until when nothing is attempted because of a fault of ours, and how long the next such pause is.
     pub(crate) fault_until: Option<Timestamp>,
     pub(crate) fault_pause: Duration,
-    /// Since when; handed over once it is over, as no endpoint could be attempted in that time.
+    /// Since when: no endpoint could be attempted in that time.
     pub(crate) fault_since: Option<Timestamp>,
-    pub(crate) fault_over: Option<Timestamp>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) counts: Counts,
     random: u64,
@@ -148,7 +147,6 @@ impl Common {
             fault_until: None,
             fault_pause: FAULT_PAUSE.0,
             fault_since: None,
-            fault_over: None,
             attempts: Vec::new(),
             counts: Counts::default(),
             random,
@@ -259,10 +257,10 @@ impl Common {
         }
     }
 
-    pub(crate) fn network_works(&mut self) {
-        if self.fault_until.take().is_some() {
-            self.fault_pause = FAULT_PAUSE.0;
-            self.fault_over = self.fault_since.take();
-        }
+    /// An attempt came through. Returns since when none could, if a fault of ours ends with that.
+    pub(crate) fn network_works(&mut self) -> Option<Timestamp> {
+        self.fault_until.take()?;
+        self.fault_pause = FAULT_PAUSE.0;
+        self.fault_since.take()
     }
 }

@@ -25,6 +25,7 @@ pub use crate::shard::CHANGING;
 
 use self::commit::Intake;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
+use crate::record::ErrorKind;
 use crate::shard::{Readiness, Shard};
 use crate::time::Timestamp;
 
@@ -92,11 +93,13 @@ impl<R> Node<R> {
             Input::Tested(record, reply) => self.intake.tests.push((*record, reply)),
             Input::Finished(finished) => {
                 let owner = (finished.delivery.tenant, finished.delivery.endpoint);
-                self.shard(owner.0).finish(*finished, now);
-                if let Some(since) = self.common.fault_over.take() {
+                let ours = finished.record.error.as_ref().is_some_and(|(kind, _)| *kind == ErrorKind::Local);
+                if !ours && let Some(since) = self.common.network_works() {
+                    // Before the end of this attempt sets a deadline by that clock.
                     let slots = self.shards.iter_mut().flat_map(|shard| shard.slots.values_mut());
                     slots.for_each(|slot| slot.clock_stood(since, now));
                 }
+                self.shard(owner.0).finish(*finished, now);
                 self.poke(owner, now);
             }
             Input::Page(page) => {

@@ -35,7 +35,6 @@ impl Shard {
             slot.settle_ordering(now, common);
             return;
         }
-        common.network_works();
         entry.progress.attempts += 1;
         entry.progress.trigger = Trigger::Schedule;
         match error {
@@ -87,11 +86,8 @@ impl Slot {
             // Pages pass over what was asked for by hand while it is in memory.
             Place::Due(_) if entry.progress.trigger == Trigger::Retry => false,
             Place::Due(rank) => self.spill.is_some_and(|spill| spill.cursor < rank),
-            Place::Held(key) => {
-                let held = self.lanes.get(&key).and_then(|l| l.held);
-                held.is_some_and(|held| held.cursor < entry.position())
-            }
-            Place::Retry(_) => false,
+            // These pages know what is in memory.
+            Place::Held(_) | Place::Retry(_) => false,
         }
     }
 
