@@ -328,6 +328,10 @@ impl Slot {
         {
             common.releases.push(((self.tenant, self.no), key, position));
             common.urgent_commit = true;
+            if !waits {
+                // It cannot be overtaken any more.
+                self.unblock(key, common);
+            }
         }
         common.push_update(Update {
             delivery: row.delivery,
