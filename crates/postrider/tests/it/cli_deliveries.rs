@@ -1,7 +1,5 @@
 //! The delivery log at the command line: every filter, pages, one delivery, retry and cancel.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, assert_documented};
@@ -19,7 +17,7 @@ async fn each_filter_and_the_cursor_choose_what_they_say() {
     {
         acme.publish(json!({"id": id, "type": kind, "key": key})).await;
         // One after the other, so that times tell them apart.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        crate::harness::another_millisecond().await;
     }
     eventually("what is sent has its verdict", async || {
         (acme.log("status=pending").await.len() == 1).then_some(())

@@ -33,6 +33,12 @@ pub(crate) async fn within<T>(bound: Duration, what: &str, mut look: impl AsyncF
     }
 }
 
+/// Waits until what happens next bears a later time than what happened before: times are told in milliseconds.
+pub(crate) async fn another_millisecond() {
+    let begun = Instant::now();
+    eventually("time goes on", async || (begun.elapsed() > Duration::from_millis(2)).then_some(())).await;
+}
+
 /// Holds for as long as it is looked at: what must not happen has `bound` to happen in.
 pub(crate) async fn throughout(bound: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + bound;

@@ -1,9 +1,7 @@
 //! The delivery log: every filter, every page, and one delivery with all that is known of it.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 use crate::harness::{Receiver, Reply, Server, Setup, Tenant, eventually};
 
@@ -29,7 +27,7 @@ async fn filled(server: &Server, receiver: &Receiver) -> (Tenant, [String; 2]) {
         }
         acme.publish(event).await;
         // One after the other, so that times tell them apart.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        crate::harness::another_millisecond().await;
     }
     eventually("the first endpoint has settled", async || {
         acme.log(&format!("endpoint={}&status=pending", one.id)).await.is_empty().then_some(())
