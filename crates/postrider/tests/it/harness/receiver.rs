@@ -122,6 +122,7 @@ struct Shared {
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
     connections: AtomicUsize,
+    open: AtomicUsize,
     written: AtomicUsize,
 }
 
@@ -146,6 +147,7 @@ impl Receiver {
             in_flight: AtomicUsize::new(0),
             most_in_flight: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             written: AtomicUsize::new(0),
         });
         let address = listener.local_addr().unwrap();
@@ -153,7 +155,12 @@ impl Receiver {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 accepting.connections.fetch_add(1, SeqCst);
-                tokio::spawn(serve(stream, accepting.clone()));
+                accepting.open.fetch_add(1, SeqCst);
+                let shared = accepting.clone();
+                tokio::spawn(async move {
+                    serve(stream, &shared).await;
+                    shared.open.fetch_sub(1, SeqCst);
+                });
             }
         });
         Self { address, shared }
@@ -232,13 +239,23 @@ impl Receiver {
         self.shared.connections.load(SeqCst)
     }
 
+    /// Waits until everything that was sent to it on connections of before is noted, and these are closed: after the end
+    /// of the other side.
+    pub(crate) async fn drained(&self) {
+        // Connections are accepted in the order in which they were made: after this one no older one waits.
+        let mut last = TcpStream::connect(self.address).await.unwrap();
+        last.shutdown().await.unwrap();
+        assert_eq!(last.read(&mut [0; 1]).await.unwrap(), 0, "it closes what says nothing");
+        eventually("no connection is open", async || (self.shared.open.load(SeqCst) == 0).then_some(())).await;
+    }
+
     /// Bytes of [`Reply::Raw`] that went out.
     pub(crate) fn written(&self) -> usize {
         self.shared.written.load(SeqCst)
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(mut stream: TcpStream, shared: &Shared) {
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::new();
     while let Ok(Some(message)) = read_message(&mut stream, &mut buffer).await {
@@ -248,7 +265,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         shared.most_in_flight.fetch_max(now, SeqCst);
         let reply = (shared.script.lock().unwrap())(&received);
         shared.received.lock().unwrap().push(received);
-        if !carry_out(&mut stream, reply, &shared).await {
+        if !carry_out(&mut stream, reply, shared).await {
             return;
         }
     }
