@@ -35,6 +35,11 @@ impl KeyHash {
         hash(b"key\0", tenant, key.as_bytes())
     }
 
+    /// What an event is about.
+    pub fn subject(tenant: TenantNo, subject: &str) -> Self {
+        hash(b"sub\0", tenant, subject.as_bytes())
+    }
+
     /// A request's body.
     pub fn body(body: &[u8]) -> Self {
         first_half(digest::digest(&digest::SHA256, body).as_ref())

@@ -19,6 +19,10 @@ pub struct Publication {
     pub own_id: Option<Box<str>>,
     /// The ordering key.
     pub key: Option<Box<str>>,
+    /// What it is about.
+    pub subject: Option<Box<str>>,
+    /// From when on it is of no use any more.
+    pub expires_at: Option<Timestamp>,
     /// The attributes as a JSON object, as it came; empty for none.
     pub attributes: Bytes,
     /// When it happened; `None` for "now".

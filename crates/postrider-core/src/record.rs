@@ -37,6 +37,10 @@ pub struct Event {
     pub own_id: Option<Box<str>>,
     /// The ordering key, if it has one.
     pub key: Option<Box<str>>,
+    /// What it is about (a card, an account), if its publisher named that.
+    pub subject: Option<Box<str>>,
+    /// From when on it is of no use any more: no attempt is made after that.
+    pub expires_at: Option<Timestamp>,
     /// The attributes as a JSON object, as it came; empty for none.
     pub attributes: Bytes,
     /// The data, byte for byte as published.
@@ -59,6 +63,11 @@ impl Event {
         PublicId::new(IdKind::Delivery, self.accepted_at, ShardNo::of(self.tenant), position)
     }
 
+    /// Whether it is of no use any more.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
     /// Bytes held in memory for it, roughly.
     pub fn weight(&self) -> usize {
         self.data.len() + self.attributes.len() + 256
@@ -78,6 +87,8 @@ pub struct Accepted {
     pub own_id: Option<KeyHash>,
     /// The hash under which its ordering key is found, if it has one.
     pub key: Option<KeyHash>,
+    /// The hash under which its subject is found, if it has one.
+    pub subject: Option<KeyHash>,
 }
 
 impl Accepted {

@@ -35,6 +35,7 @@ pub const USER_AGENT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
 ///     data: Bytes::from(r#"{"amount": 42.50}"#),
 ///     // ...
 /// #   position: Position(1), tenant: TenantNo(1), accepted_at: at, own_id: None, key: None, attributes: Bytes::new(),
+/// #   subject: None, expires_at: None,
 /// };
 /// let body = r#"{"type":"card.frozen","timestamp":"2025-11-13T02:13:20.123Z","data":{"amount": 42.50}}"#;
 /// assert_eq!(render_body(&event), body);
@@ -66,6 +67,8 @@ mod tests {
             event_type: event_type.into(),
             own_id: None,
             key: None,
+            subject: None,
+            expires_at: None,
             attributes: Bytes::new(),
             data: Bytes::from_static(data),
         }

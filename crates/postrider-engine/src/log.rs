@@ -316,6 +316,8 @@ fn event_of_test(test: &TestRecord) -> Event {
         event_type: Arc::clone(&test.event_type),
         own_id: None,
         key: None,
+        subject: None,
+        expires_at: None,
         attributes: Bytes::new(),
         data: test.data.clone(),
     }

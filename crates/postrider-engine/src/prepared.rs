@@ -219,6 +219,8 @@ mod tests {
             event_type: "card.frozen".into(),
             own_id: Some("own".into()),
             key: None,
+            subject: None,
+            expires_at: None,
             attributes: Bytes::new(),
             data: Bytes::from_static(b"1"),
         }

@@ -38,6 +38,8 @@ impl Engine {
             event_type: Arc::from(event_type),
             own_id: Some(random_id(IdKind::Event, at, u128::from_le_bytes(random::bytes()?)).into()),
             key: None,
+            subject: None,
+            expires_at: None,
             attributes: Bytes::new(),
             data: Bytes::from_static(EXAMPLE),
         };

@@ -117,6 +117,8 @@ impl Feed {
                 event_type: "card.transaction.authorized".into(),
                 own_id: None,
                 key: None,
+                subject: None,
+                expires_at: None,
                 attributes: Bytes::new(),
                 data: self.template.clone(),
             };
@@ -150,6 +152,7 @@ impl Feed {
                 idempotency: Some((self.random.hash(), self.random.hash())),
                 own_id: None,
                 key: None,
+                subject: None,
             });
         }
         // Outcomes come back in another order than they went.

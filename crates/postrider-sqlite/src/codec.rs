@@ -3,7 +3,8 @@
 //! ```text
 //! head    := version(1) at:zigzag first:varint types:varint {text} events:varint {event}
 //! event   := flags(1) gap:varint tenant:varint accepted:zigzag(after at) [occurred:zigzag(after accepted)] type:varint
-//!            [own id:text] [key:text] [key hash(16) body hash(16)] [own id hash(16)] [ordering key hash(16)]
+//!            [own id:text] [key:text] [subject:text subject hash(16)] [expires:zigzag(after accepted)]
+//!            [key hash(16) body hash(16)] [own id hash(16)] [ordering key hash(16)]
 //!            attributes:varint data:varint deliveries:varint {delivery}
 //! delivery:= endpoint:varint sequence:varint start(1) [lane(8) | reason(1)]
 //! text    := length:varint bytes
@@ -26,6 +27,8 @@ const IDEMPOTENCY: u8 = 4;
 const OWN_HASH: u8 = 8;
 const KEY_HASH: u8 = 16;
 const OCCURRED: u8 = 32;
+const SUBJECT: u8 = 64;
+const EXPIRES: u8 = 128;
 
 /// The bytes are not what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,7 @@ pub(crate) struct HeadEvent {
     pub(crate) idempotency: Option<(KeyHash, KeyHash)>,
     pub(crate) own_id: Option<KeyHash>,
     pub(crate) key: Option<KeyHash>,
+    pub(crate) subject: Option<KeyHash>,
 }
 
 impl HeadEvent {
@@ -110,7 +114,9 @@ pub(crate) fn encode(at: Timestamp, first: Position, accepted: &[Accepted]) -> V
                 | flag(a.idempotency.is_some(), IDEMPOTENCY)
                 | flag(a.own_id.is_some(), OWN_HASH)
                 | flag(a.key.is_some(), KEY_HASH)
-                | flag(e.occurred_at != e.accepted_at, OCCURRED),
+                | flag(e.occurred_at != e.accepted_at, OCCURRED)
+                | flag(e.subject.is_some(), SUBJECT)
+                | flag(e.expires_at.is_some(), EXPIRES),
         );
         put(&mut out, e.position.0.saturating_sub(next));
         next = a.last_position().0 + 1;
@@ -125,6 +131,13 @@ pub(crate) fn encode(at: Timestamp, first: Position, accepted: &[Accepted]) -> V
         }
         if let Some(key) = &e.key {
             put_text(&mut out, key.as_bytes());
+        }
+        if let Some(subject) = &e.subject {
+            put_text(&mut out, subject.as_bytes());
+            out.extend_from_slice(&a.subject.map_or([0; 16], |hash| hash.0.to_be_bytes()));
+        }
+        if let Some(end) = e.expires_at {
+            put_signed(&mut out, end.as_micros().wrapping_sub(e.accepted_at.as_micros()));
         }
         let hashes = a.idempotency.map_or([None, None], |(k, b)| [Some(k), Some(b)]);
         for hash in hashes.into_iter().chain([a.own_id, a.key]).flatten() {
@@ -243,6 +256,9 @@ impl<'a> Reader<'a> {
         let event_type = types.get(kind).cloned().ok_or(Malformed)?;
         let own = if has(OWN_ID) { Some(self.text()?.into()) } else { None };
         let key = if has(KEY) { Some(self.text()?.into()) } else { None };
+        let (subject, subject_hash) =
+            if has(SUBJECT) { (Some(self.text()?.into()), Some(self.hash()?)) } else { (None, None) };
+        let expires = if has(EXPIRES) { Some(accepted.wrapping_add(self.signed()?)) } else { None };
         let idempotency = if has(IDEMPOTENCY) { Some((self.hash()?, self.hash()?)) } else { None };
         let own_hash = if has(OWN_HASH) { Some(self.hash()?) } else { None };
         let key_hash = if has(KEY_HASH) { Some(self.hash()?) } else { None };
@@ -275,6 +291,8 @@ impl<'a> Reader<'a> {
             event_type,
             own_id: own,
             key,
+            subject,
+            expires_at: expires.map(Timestamp::from_micros),
             attributes: Bytes::new(),
             data: Bytes::new(),
         });
@@ -287,6 +305,7 @@ impl<'a> Reader<'a> {
             idempotency,
             own_id: own_hash,
             key: key_hash,
+            subject: subject_hash,
         })
     }
 }
@@ -327,6 +346,8 @@ mod tests {
             event_type: if on(2) { "card.settled".into() } else { "card.opened".into() },
             own_id: on(3).then(|| "own-1".into()),
             key: on(4).then(|| "kärte".into()),
+            subject: on(9).then(|| "card-1".into()),
+            expires_at: on(10).then(|| Timestamp::from_micros(7)),
             attributes: if on(5) { Bytes::from_static(b"{\"a\":1}") } else { Bytes::new() },
             data: Bytes::from(vec![b'x'; (bits % 300) as usize]),
         };
@@ -343,6 +364,7 @@ mod tests {
             idempotency: on(6).then_some((KeyHash(u128::from(bits) << 70), KeyHash(3))),
             own_id: on(7).then_some(KeyHash(u128::MAX)),
             key: on(8).then_some(KeyHash(1)),
+            subject: on(9).then_some(KeyHash(2)),
         }
     }
 
@@ -363,7 +385,7 @@ mod tests {
                 prop_assert_eq!(&*e.event, &bare);
                 prop_assert_eq!((e.data, e.attributes), (a.event.data.len(), a.event.attributes.len()));
                 prop_assert_eq!(&e.deliveries, &a.deliveries);
-                prop_assert_eq!((e.idempotency, e.own_id, e.key), (a.idempotency, a.own_id, a.key));
+                prop_assert_eq!((e.idempotency, e.own_id, e.key, e.subject), (a.idempotency, a.own_id, a.key, a.subject));
             }
             for cut in 0..head.len() {
                 prop_assert!(decode(&head[..cut]).is_err());

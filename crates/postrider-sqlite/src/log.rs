@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use postrider_core::id::{EndpointNo, Position, TenantNo};
-use postrider_core::record::{AttemptRecord, DeliveryRef, Place, Progress, Reason, Start, Status, Trigger};
+use postrider_core::record::{
+    AttemptRecord, DeliveryRef, KeyHash, Place, Progress, Reason, Start, Status, Trigger,
+};
 use postrider_core::time::Timestamp;
 use postrider_store::{LogEntry, LogPage, LogQuery, LogRow};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -63,7 +65,7 @@ fn remember(memory: &Memory, query: &LogQuery, before: Position) -> Remembered {
     Remembered {
         tail: owner.map(|o| memory.tails.newest_below(o, before)).unwrap_or_default(),
         open: if pending { open.take(LOOKED_AT).collect() } else { Vec::new() },
-        keys: query.key.map(|k| Candidates::of(memory, Family::Index, k, before)),
+        keys: query.key.or(query.subject).map(|k| Candidates::of(memory, Family::Index, k, before)),
         committed: memory.committed,
     }
 }
@@ -109,7 +111,7 @@ impl Search<'_, '_> {
         if let Some(event) = q.event {
             return Ok(Source::Events(self.deliveries_of(&[event])?));
         }
-        if let (Some(key), Some(candidates)) = (q.key, self.known.keys.take()) {
+        if let (Some(key), Some(candidates)) = (q.key.or(q.subject), self.known.keys.take()) {
             let events = candidates.positions(self.view.conn(), key, before, LOOKED_AT)?;
             self.further = events.last().copied().filter(|_| events.len() == LOOKED_AT);
             return Ok(Source::Events(self.deliveries_of(&events)?));
@@ -273,7 +275,8 @@ impl Search<'_, '_> {
     fn row(&mut self, position: Position) -> Res<Option<LogRow>> {
         let Some(row) = self.journal.row(position)? else { return Ok(None) };
         let Some(head) = row.event_at(position) else { return Ok(None) };
-        if self.query.key.is_some() && self.query.key != head.key {
+        let differs = |asked: Option<KeyHash>, has| asked.is_some() && asked != has;
+        if differs(self.query.key, head.key) || differs(self.query.subject, head.subject) {
             return Ok(None);
         }
         Ok(assemble(self.view.conn(), head, position)?.map(|a| a.row))

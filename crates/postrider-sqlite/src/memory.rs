@@ -59,7 +59,7 @@ impl Memory {
             self.family(Family::Idempotency).push(key, position, at);
         }
         if position >= marks.runs_from[Family::Index as usize] {
-            for key in [a.own_id, a.key].into_iter().flatten() {
+            for key in [a.own_id, a.key, a.subject].into_iter().flatten() {
                 self.family(Family::Index).push(key, position, at);
             }
         }
@@ -73,6 +73,7 @@ pub(crate) struct Indexed<'a> {
     pub(crate) idempotency: Option<KeyHash>,
     pub(crate) own_id: Option<KeyHash>,
     pub(crate) key: Option<KeyHash>,
+    pub(crate) subject: Option<KeyHash>,
     pub(crate) deliveries: &'a [Owed],
     pub(crate) tenant: TenantNo,
 }
@@ -84,6 +85,7 @@ impl<'a> From<&'a Accepted> for Indexed<'a> {
             idempotency: a.idempotency.map(|(key, _)| key).filter(|key| Some(*key) != a.own_id),
             own_id: a.own_id,
             key: a.key,
+            subject: a.subject,
             deliveries: &a.deliveries,
             tenant: a.event.tenant,
         }
@@ -97,6 +99,7 @@ impl<'a> From<&'a HeadEvent> for Indexed<'a> {
             idempotency: e.idempotency.map(|(key, _)| key).filter(|key| Some(*key) != e.own_id),
             own_id: e.own_id,
             key: e.key,
+            subject: e.subject,
             deliveries: &e.deliveries,
             tenant: e.event.tenant,
         }

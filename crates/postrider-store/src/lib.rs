@@ -204,6 +204,8 @@ pub struct LogQuery {
     pub event_type: Option<String>,
     /// With this ordering key.
     pub key: Option<KeyHash>,
+    /// About this subject.
+    pub subject: Option<KeyHash>,
     /// Of this event.
     pub event: Option<Position>,
     /// Accepted at or after.

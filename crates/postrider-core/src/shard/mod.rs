@@ -157,10 +157,13 @@ impl Shard {
             event_type: publication.event_type,
             own_id: publication.own_id,
             key: publication.key,
+            subject: publication.subject,
+            expires_at: publication.expires_at,
             attributes: publication.attributes,
             data: publication.data,
         };
         let key = event.key.as_deref().map(|key| KeyHash::ordering(event.tenant, key));
+        let subject = event.subject.as_deref().map(|subject| KeyHash::subject(event.tenant, subject));
         let own_id = event.own_id.as_deref().map(|id| KeyHash::own_id(event.tenant, id));
         let mut deliveries = Vec::new();
         if let Some(index) = self.subscriptions.get(&event.tenant) {
@@ -177,7 +180,7 @@ impl Shard {
             }
         }
         let idempotency = publication.idempotency.or(own_id).zip(publication.body);
-        Accepted { event: std::sync::Arc::new(event), deliveries, idempotency, own_id, key }
+        Accepted { event: std::sync::Arc::new(event), deliveries, idempotency, own_id, key, subject }
     }
 
     /// How an endpoint stands.

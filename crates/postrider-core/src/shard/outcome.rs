@@ -201,6 +201,10 @@ impl Slot {
         };
         let delay = common.jittered(delay);
         let due = now + delay.max(finished.retry_after.unwrap_or_default());
+        if entry.event.has_expired(due) {
+            self.end(entry, Some(finished), Status::Cancelled, Some(Reason::Expired), now, common);
+            return;
+        }
         let from = entry.place;
         entry.place = Place::Retry(due);
         let mut overtaken = None;

@@ -39,6 +39,9 @@ impl Shard {
         if !slot.policy.enabled {
             return Err("the endpoint is paused: enable it first");
         }
+        if wanted.event.has_expired(now) {
+            return Err("the event has expired: publish it anew if it still matters");
+        }
         if self.flights.contains_key(&position) {
             return Ok(false);
         }

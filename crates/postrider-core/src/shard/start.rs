@@ -6,7 +6,7 @@ use super::{Flight, Shard};
 use crate::id::EndpointNo;
 use crate::node::Attempt;
 use crate::node::common::Common;
-use crate::record::Trigger;
+use crate::record::{Reason, Status, Trigger};
 use crate::time::Timestamp;
 
 /// How long until a lane is looked at again whose time is over while nothing can be attempted.
@@ -90,8 +90,20 @@ impl Slot {
         Some((entry, trigger))
     }
 
+    /// Ends what is next instead of attempting it: nobody wants it any more.
+    fn expire(&mut self, entry: Entry, now: Timestamp, common: &mut Common) {
+        if let Some(key) = entry.lane {
+            self.stop_hold(key);
+        }
+        self.end(entry, None, Status::Cancelled, Some(Reason::Expired), now, common);
+    }
+
     fn start(&mut self, now: Timestamp, common: &mut Common) -> Option<(Entry, Attempt)> {
         let (entry, trigger) = self.take_next(now)?;
+        if entry.event.has_expired(now) {
+            self.expire(entry, now, common);
+            return None;
+        }
         if trigger == Trigger::Probe {
             self.breaker.probe_started();
         }

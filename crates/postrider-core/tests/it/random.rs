@@ -203,6 +203,9 @@ impl Driver {
             if world.rng.chance(50) {
                 item.tenant = TenantNo(2);
             }
+            if world.rng.chance(60) {
+                item.expires_at = Some(world.now + ms(world.rng.below(20_000)));
+            }
             let mut key_no = None;
             if world.rng.chance(150) {
                 let (key, body) = if world.rng.chance(400) && !self.keys.is_empty() {

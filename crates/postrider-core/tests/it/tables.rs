@@ -743,3 +743,53 @@ fn ordering_switched_on_waits_for_what_is_under_way() {
     run(&mut w, secs(10));
     assert!(w.store.rows.values().all(|r| r.status == Status::Succeeded));
 }
+
+#[test]
+fn what_has_expired_is_not_attempted_any_more() {
+    let mut w = with_endpoint(|p| p.max_in_flight = 1);
+    w.mode(1, Mode::Always(Answer::ok().after(secs(3))));
+    let until = |w: &World, time| Publication { expires_at: Some(w.now + time), ..event(None) };
+    w.publish(vec![until(&w, secs(1)), until(&w, secs(2)), until(&w, secs(20)), until(&w, ms(0))]);
+    run(&mut w, secs(30));
+    let ends: Vec<_> = w.store.rows.values().map(|r| (r.status, r.reason)).collect();
+    let (taken, expired) = ((Status::Succeeded, None), (Status::Cancelled, Some(Reason::Expired)));
+    assert_eq!(ends, [taken, expired, taken, expired]);
+    assert_eq!((w.starts.len(), w.node.memory()), (2, (0, 0)));
+}
+
+#[test]
+fn a_retry_that_would_come_too_late_ends_the_delivery() {
+    let mut w = with_endpoint(|p| p.ordered = true);
+    w.mode(1, Mode::Always(Answer::status(500)));
+    let end = w.now + secs(100);
+    w.publish(vec![Publication { expires_at: Some(end), ..event(Some("k")) }]);
+    run(&mut w, secs(20));
+    let row = only(&w);
+    assert_eq!((row.status, row.reason), (Status::Cancelled, Some(Reason::Expired)));
+    assert_eq!(w.starts.len(), 2, "the third one would be due after 300 s");
+    // Its key goes on, and it is not tried again by hand.
+    w.mode(1, Mode::Always(Answer::ok()));
+    w.publish(vec![event(Some("k"))]);
+    run(&mut w, secs(100));
+    assert_eq!(w.store.rows.values().last().unwrap().status, Status::Succeeded);
+    let call = w.retry(*w.store.rows.keys().next().unwrap());
+    run(&mut w, secs(1));
+    assert!(matches!(w.replies[&call], Reply::Conflict(_)), "{:?}", w.replies[&call]);
+}
+
+#[test]
+fn a_key_whose_failing_head_expires_goes_on() {
+    let mut w = with_endpoint(|p| p.ordered = true);
+    w.mode(1, Mode::Always(Answer::status(503)));
+    let end = w.now + secs(400);
+    w.publish(vec![Publication { expires_at: Some(end), ..event(Some("k")) }, event(Some("k"))]);
+    run(&mut w, secs(20));
+    assert_eq!(w.starts.len(), 2, "the second waits for the first");
+    // The receiver wants to be left alone for longer than anybody wants the first.
+    w.answers(1, [Answer { retry_after: Some(secs(500)), ..Answer::status(503) }]);
+    run(&mut w, secs(400));
+    w.mode(1, Mode::Always(Answer::ok()));
+    run(&mut w, secs(2_000));
+    let ends: Vec<_> = w.store.rows.values().map(|r| (r.status, r.reason)).collect();
+    assert_eq!(ends, [(Status::Cancelled, Some(Reason::Expired)), (Status::Succeeded, None)]);
+}

@@ -34,11 +34,13 @@ fn accepted(position: u64) -> Accepted {
         event_type: "card.transaction".into(),
         own_id: None,
         key: None,
+        subject: None,
+        expires_at: None,
         attributes: Bytes::new(),
         data: Bytes::from_static(b"{}"),
     };
     let deliveries = vec![Owed { endpoint: ENDPOINT, sequence: position.div_ceil(2), start: Start::Due }];
-    Accepted { event: Arc::new(event), deliveries, idempotency: None, own_id: None, key: None }
+    Accepted { event: Arc::new(event), deliveries, idempotency: None, own_id: None, key: None, subject: None }
 }
 
 /// The endpoint `ep_gone` is owed two deliveries when it is removed, and the process ends before they are cancelled.

@@ -142,6 +142,8 @@ impl Stand {
             event_type: "card.transaction".into(),
             own_id: Some(id.into()),
             key: None,
+            subject: None,
+            expires_at: None,
             attributes: Bytes::new(),
             occurred_at: None,
             data: Bytes::from_static(b"{}"),

@@ -172,6 +172,8 @@ fn publication(
         event_type: event.event_type.clone(),
         own_id: event.own_id.clone(),
         key: event.key.clone(),
+        subject: None,
+        expires_at: None,
         // Copies: a slice would keep the whole body, and the buffer it was read into, as long as the event.
         attributes: Bytes::copy_from_slice(&event.attributes),
         occurred_at: event.occurred_at,

@@ -59,6 +59,10 @@ pub struct Draft {
     pub own_id: Option<String>,
     /// Its ordering key.
     pub key: Option<String>,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// From when on nobody wants it.
+    pub expires_at: Option<Timestamp>,
     /// Its idempotency key.
     pub idempotency: Option<String>,
     /// Its data.
@@ -74,6 +78,8 @@ impl Default for Draft {
             event_type: "card.transaction.authorized",
             own_id: None,
             key: None,
+            subject: None,
+            expires_at: None,
             idempotency: None,
             data: Bytes::from_static(b"{\"amount\":42.50}"),
             deliveries: vec![(1, Start::Due)],
@@ -109,6 +115,7 @@ impl Builder {
                 .map(|k| (k, KeyHash::body(&draft.data))),
             own_id: hash(KeyHash::own_id, &draft.own_id),
             key: hash(KeyHash::ordering, &draft.key),
+            subject: hash(KeyHash::subject, &draft.subject),
             event: Arc::new(Event {
                 position,
                 tenant: draft.tenant,
@@ -117,6 +124,8 @@ impl Builder {
                 event_type: draft.event_type.into(),
                 own_id: draft.own_id.map(Into::into),
                 key: draft.key.map(Into::into),
+                subject: draft.subject.map(Into::into),
+                expires_at: draft.expires_at,
                 attributes: Bytes::from_static(b"{\"buyer_party\":\"55\"}"),
                 data: draft.data,
             }),

@@ -20,6 +20,8 @@ pub struct Life {
     pub row: LogRow,
     /// The hash of its event's ordering key.
     pub key: Option<KeyHash>,
+    /// The hash of its event's subject.
+    pub subject: Option<KeyHash>,
     /// Its attempts.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -66,7 +68,8 @@ impl Model {
                     first_succeeded_at: None,
                     place,
                 };
-                self.lives.insert(position, Life { row, key: a.key, attempts: Vec::new() });
+                self.lives
+                    .insert(position, Life { row, key: a.key, subject: a.subject, attempts: Vec::new() });
             }
         }
         for u in &group.updates {
@@ -143,6 +146,7 @@ impl Model {
                     && q.status.is_none_or(|s| s == l.row.status)
                     && q.event_type.as_deref().is_none_or(|t| t == &*e.event_type)
                     && q.key.is_none_or(|k| Some(k) == l.key)
+                    && q.subject.is_none_or(|s| Some(s) == l.subject)
                     && q.event.is_none_or(|p| p == d.event)
                     && q.since.is_none_or(|t| e.accepted_at >= t)
                     && q.until.is_none_or(|t| e.accepted_at < t)

@@ -123,6 +123,8 @@ fn step(b: &mut Builder, model: &Model, random: &mut Random) {
             own_id: (random.below(4) == 0).then(|| format!("own-{}-{i}", model.committed.0)),
             idempotency: (random.below(2) == 0).then(|| format!("idem-{}-{i}", model.committed.0)),
             key,
+            subject: (random.below(4) == 0).then(|| format!("card-{}", random.below(5))),
+            expires_at: None,
             data: vec![b'd'; random.below(3_000) as usize].into(),
             deliveries,
         });
@@ -298,8 +300,8 @@ fn compare_keys(store: &dyn Store, model: &Model) {
 
 fn random_query(model: &Model, random: &mut Random, now: Timestamp) -> LogQuery {
     let mut maybe = |n: u64| random.below(n) == 0;
-    let (tenant, endpoint, status, kind, key, event, since, until) =
-        (maybe(2), maybe(3), maybe(2), maybe(3), maybe(5), maybe(12), maybe(5), maybe(5));
+    let (tenant, endpoint, status, kind, key, subject, event, since, until) =
+        (maybe(2), maybe(3), maybe(2), maybe(3), maybe(5), maybe(6), maybe(12), maybe(5), maybe(5));
     let time = |random: &mut Random| now - Duration::from_millis(random.below(20_000));
     let tenant_no = TenantNo(1 + random.below(2) as u32);
     LogQuery {
@@ -308,6 +310,7 @@ fn random_query(model: &Model, random: &mut Random, now: Timestamp) -> LogQuery 
         status: status.then(|| Status::ALL[random.below(5) as usize]),
         event_type: kind.then(|| "card.settled".to_owned()),
         key: key.then(|| KeyHash::ordering(tenant_no, &format!("key-{}", random.below(KEYS)))),
+        subject: subject.then(|| KeyHash::subject(tenant_no, &format!("card-{}", random.below(5)))),
         event: event
             .then(|| model.events.range(Position(random.below(model.committed.0))..).next().map(|e| *e.0))
             .flatten(),

@@ -246,7 +246,8 @@ impl Receiver {
         let mut last = TcpStream::connect(self.address).await.unwrap();
         last.shutdown().await.unwrap();
         assert_eq!(last.read(&mut [0; 1]).await.unwrap(), 0, "it closes what says nothing");
-        eventually("no connection is open", async || (self.shared.open.load(SeqCst) == 0).then_some(())).await;
+        eventually("no connection is open", async || (self.shared.open.load(SeqCst) == 0).then_some(()))
+            .await;
     }
 
     /// Bytes of [`Reply::Raw`] that went out.
