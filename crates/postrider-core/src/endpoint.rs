@@ -16,9 +16,11 @@ mod auth;
 mod change;
 mod document;
 pub mod headers;
+mod public;
 mod read;
 
 pub use auth::{Auth, MAX_CREDENTIAL, MAX_TOKEN};
+pub use public::PublicConfig;
 pub use read::{
     DEFAULT_HOLD_MAX_S, DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT_MS, HOLD_MAX_S, MAX_EVENT_TYPES,
     MAX_IN_FLIGHT, MAX_SCHEDULE_STEPS, MAX_URL_BYTES, PER_SECOND, SCHEDULE_STEP_S, TIMEOUT_MS,
@@ -35,7 +37,7 @@ pub use read::{
 /// assert_eq!(endpoint.timeout.as_millis(), 5_000);
 /// let paused = endpoint.apply_patch(br#"{"enabled": false}"#).unwrap();
 /// assert!(!paused.enabled && paused.secret == endpoint.secret);
-/// assert_eq!(EndpointConfig::from_stored(&paused.to_doc(), &paused.secrets()).unwrap(), paused);
+/// assert_eq!(EndpointConfig::from_stored(&paused.to_doc(), paused.secrets().as_bytes()).unwrap(), paused);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EndpointConfig {

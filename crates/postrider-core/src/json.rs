@@ -17,17 +17,21 @@ use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use zeroize::Zeroize;
 
 use crate::fault::ParseError;
+use crate::secret::Secret;
 
 mod depth;
 mod object;
 mod patch;
+mod wiped;
 
 pub use depth::{MAX_DEPTH, is_too_deep};
 pub use object::Object;
 pub(crate) use patch::parse_own;
 pub use patch::{merge_patch, parse_object};
+pub(crate) use wiped::Wiped;
 
 /// What a field's reader says of a value that it does not take.
 pub type Detail = Cow<'static, str>;
@@ -185,6 +189,19 @@ pub fn string(value: &RawValue) -> Result<Cow<'_, str>, Detail> {
     serde_json::from_str(value.get())
         .map(|Text(text)| text)
         .map_err(|_| "is not a valid string (an unpaired surrogate)".into())
+}
+
+/// Reads a string that is a secret.
+///
+/// # Errors
+/// As [`string`].
+pub(crate) fn secret(value: &RawValue) -> Result<Secret, Detail> {
+    let mut text = string(value)?;
+    let secret = Secret::of(&[&text]);
+    if let Cow::Owned(copy) = &mut text {
+        copy.zeroize();
+    }
+    Ok(secret)
 }
 
 /// Reads `true` or `false`.

@@ -5,15 +5,24 @@ use std::fmt;
 use aws_lc_rs::constant_time;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
-/// A credential in clear. `Debug` shows nothing of it, and there is no `Display`.
+/// A credential in clear. `Debug` shows nothing of it, there is no `Display`, and its memory is wiped when it is dropped.
 #[derive(Clone)]
-pub struct Secret(Box<str>);
+pub struct Secret(Zeroizing<Box<str>>);
 
 impl Secret {
-    /// Takes a text as secret.
+    /// Takes a text as secret. A `String` with room to spare may be moved to get rid of it, and leaves a copy behind that
+    /// is not wiped: [`Self::of`] does not.
     pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// Puts a secret together of its parts, in one place.
+    pub fn of(parts: &[&str]) -> Self {
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| text.push_str(part));
+        Self::new(text)
     }
 
     /// The text in clear, for those few places that need it.
@@ -56,7 +65,7 @@ impl SigningSecret {
     /// assert_eq!(format!("{secret:?}"), "SigningSecret(Secret(…))");
     /// ```
     pub fn generate(random: [u8; Self::MIN_BYTES]) -> Self {
-        Self(Secret::new(format!("{}{}", Self::PREFIX, STANDARD.encode(random))))
+        Self(Secret::of(&[Self::PREFIX, &Zeroizing::new(STANDARD.encode(random))]))
     }
 
     /// Reads one.
@@ -79,16 +88,16 @@ impl SigningSecret {
     }
 
     /// The key: what the base64 stands for.
-    pub fn key(&self) -> Vec<u8> {
+    pub fn key(&self) -> Zeroizing<Vec<u8>> {
         key_of(self.0.reveal()).expect("a SigningSecret is only made of text that decodes")
     }
 }
 
-fn key_of(text: &str) -> Option<Vec<u8>> {
+fn key_of(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     // Far longer texts are not decoded only to be refused.
     let encoded =
         text.strip_prefix(SigningSecret::PREFIX).filter(|e| e.len() <= 2 * SigningSecret::MAX_BYTES)?;
-    STANDARD.decode(encoded).ok()
+    STANDARD.decode(encoded).ok().map(Zeroizing::new)
 }
 
 #[cfg(test)]
@@ -113,7 +122,7 @@ mod tests {
         ] {
             assert_eq!(SigningSecret::parse(&text).is_ok(), good, "{text}");
         }
-        assert_eq!(SigningSecret::parse(&with(25)).unwrap().key(), vec![1; 25]);
+        assert_eq!(SigningSecret::parse(&with(25)).unwrap().key()[..], [1; 25]);
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Engine {
             id,
             version,
             doc: config.to_doc()[..].into(),
-            secrets: config.secrets()[..].into(),
+            secrets: config.secrets().as_bytes().into(),
             created_at: before.as_ref().map_or(now, |before| before.created_at),
             updated_at: now,
         });

@@ -204,7 +204,7 @@ mod tests {
             id: format!("ep_{no}").parse().unwrap(),
             version,
             doc: config.to_doc()[..].into(),
-            secrets: config.secrets()[..].into(),
+            secrets: config.secrets().as_bytes().into(),
             created_at: NOW,
             updated_at: NOW,
         })
@@ -287,7 +287,7 @@ mod tests {
             id: format!("ep_{no}"),
             version: 3,
             doc: config.to_doc(),
-            secrets: config.secrets(),
+            secrets: Bytes::copy_from_slice(config.secrets().as_bytes()),
             created_at: NOW,
             updated_at: NOW,
             deleted,

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::headers;
 use crate::fields::{is_plain, one_of};
@@ -77,11 +78,12 @@ impl Auth {
         match self {
             Self::None => None,
             Self::Basic { username, password } => {
-                let pair = STANDARD.encode(format!("{username}:{}", password.reveal()));
-                Some(("authorization".into(), Secret::new(format!("Basic {pair}"))))
+                let pair = Secret::of(&[username, ":", password.reveal()]);
+                let encoded = Zeroizing::new(STANDARD.encode(pair.reveal()));
+                Some(("authorization".into(), Secret::of(&["Basic ", &encoded])))
             }
             Self::Bearer { token } => {
-                Some(("authorization".into(), Secret::new(format!("Bearer {}", token.reveal()))))
+                Some(("authorization".into(), Secret::of(&["Bearer ", token.reveal()])))
             }
             Self::ApiKey { header, value } => Some((header.clone(), value.clone())),
         }
@@ -154,20 +156,22 @@ fn username(value: &RawValue) -> Result<Box<str>, Detail> {
 }
 
 fn password(value: &RawValue) -> Result<Secret, Detail> {
-    let text = json::string(value)?;
+    let secret = json::secret(value)?;
+    let text = secret.reveal();
     if text.len() > MAX_CREDENTIAL || text.chars().any(char::is_control) {
         return Err(format!("must be at most {MAX_CREDENTIAL} bytes without control characters").into());
     }
-    Ok(Secret::new(text))
+    Ok(secret)
 }
 
 fn token(value: &RawValue) -> Result<Secret, Detail> {
-    let text = json::string(value)?;
+    let secret = json::secret(value)?;
+    let text = secret.reveal();
     if text.is_empty() || text.len() > MAX_TOKEN {
         return Err(format!("must be 1 to {MAX_TOKEN} bytes").into());
     }
-    headers::check_value(&text)?;
-    Ok(Secret::new(text))
+    headers::check_value(text)?;
+    Ok(secret)
 }
 
 fn header_name(value: &RawValue) -> Result<Box<str>, Detail> {

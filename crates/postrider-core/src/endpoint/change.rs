@@ -6,7 +6,7 @@ use url::Url;
 use super::read::Judge;
 use super::{Auth, EndpointConfig, read};
 use crate::fault::{Fault, MAX_FAULTS, ParseError};
-use crate::json::{Detail, merge_patch, parse_object, utf8};
+use crate::json::{Detail, Wiped, merge_patch, parse_object, utf8};
 
 /// The objects of a configuration whose fields are fixed, so that a typo in them is a fault even where it says `null`.
 const CLOSED: [&str; 3] = ["auth", "rate_limit", "retry"];
@@ -38,14 +38,14 @@ impl EndpointConfig {
         if other_auth {
             whole.remove("auth");
         }
-        let mut whole = Value::Object(whole);
+        let mut whole = Wiped::of(whole);
         let mut secret = self.to_secret();
         if other_auth {
-            secret.remove("auth");
+            drop(secret.remove("auth"));
         }
-        merge_patch(&mut whole, Value::Object(secret));
-        merge_patch(&mut whole, Value::Object(patch.clone()));
-        keep_nulls(&mut whole, &patch);
+        merge_patch(&mut whole.0, secret.take());
+        merge_patch(&mut whole.0, Value::Object(patch.clone()));
+        keep_nulls(&mut whole.0, &patch);
         let mut faults = Vec::new();
         if patch.get("secret").is_some_and(Value::is_null) {
             // Read on with the present one, so that only this is said of it.
@@ -53,19 +53,19 @@ impl EndpointConfig {
                 "/secret",
                 "cannot be removed, since every delivery is signed; rotate it instead",
             ));
-            whole["secret"] = self.secret.reveal().into();
+            whole.0["secret"] = self.secret.reveal().into();
         }
         self.changed(&whole, &patch, faults, judge)
     }
 
     fn changed(
         &self,
-        whole: &Value,
+        whole: &Wiped,
         given: &Map<String, Value>,
         mut faults: Vec<Fault>,
         judge: Judge<'_>,
     ) -> Result<Self, ParseError> {
-        let next = match read::config(&whole.to_string(), None, judge) {
+        let next = match read::config(&whole.to_text(), None, judge) {
             Ok(next) => Some(next),
             Err(ParseError::Faults(found)) => {
                 faults.extend(found);
@@ -73,6 +73,7 @@ impl EndpointConfig {
             }
             Err(other) => return Err(other),
         };
+        let whole = &whole.0;
         // Judged beside other faults too: whoever mends those should not meet this one only then.
         let url = next.as_ref().map_or_else(|| whole["url"].as_str(), |next| Some(&next.url));
         let field = whole["auth"]["type"].as_str().and_then(Auth::credential_field);

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::{EndpointConfig, read};
 use crate::fault::ParseError;
-use crate::json::{merge_patch, parse_own, utf8};
+use crate::json::{Wiped, merge_patch, parse_own, utf8};
 use crate::secret::SigningSecret;
 use crate::time::Timestamp;
 
@@ -40,12 +41,12 @@ impl EndpointConfig {
     }
 
     /// The secrets, laid out so that merged into [`Self::to_public`] they give the form in which it is created.
-    pub(super) fn to_secret(&self) -> Map<String, Value> {
+    pub(super) fn to_secret(&self) -> Wiped {
         let mut secret = Map::from_iter([("secret".to_owned(), json!(self.secret.reveal()))]);
         if let Some((field, credential)) = self.auth.credential() {
             secret.insert("auth".into(), json!({ field: credential.reveal() }));
         }
-        secret
+        Wiped::of(secret)
     }
 
     /// The document for the store: JSON without secrets.
@@ -55,13 +56,13 @@ impl EndpointConfig {
         Value::Object(public).to_string().into()
     }
 
-    /// Its secrets for the store, as JSON, to be encrypted there.
-    pub fn secrets(&self) -> Bytes {
+    /// Its secrets as JSON, to be sealed for the store.
+    pub fn secrets(&self) -> Zeroizing<String> {
         let mut secret = self.to_secret();
         if let Some((previous, until)) = &self.previous_secret {
-            secret.insert(PREVIOUS.into(), json!({"secret": previous.reveal(), "until": until.as_micros()}));
+            secret.0[PREVIOUS] = json!({"secret": previous.reveal(), "until": until.as_micros()});
         }
-        Value::Object(secret).to_string().into()
+        secret.to_text()
     }
 
     /// What [`Self::to_doc`] and [`Self::secrets`] wrote.
@@ -69,13 +70,18 @@ impl EndpointConfig {
     /// # Errors
     /// [`ParseError`] for documents that were damaged, or written by a later version.
     pub fn from_stored(doc: &[u8], secrets: &[u8]) -> Result<Self, ParseError> {
-        let mut whole: Value = parse_own(utf8(doc)?)?;
-        let mut secrets: Map<String, Value> = parse_own(utf8(secrets)?)?;
+        let mut secrets = Wiped::of(parse_own(utf8(secrets)?)?);
         let previous = secrets.remove(PREVIOUS);
-        merge_patch(&mut whole, Value::Object(secrets));
-        let mut config = read::config(&whole.to_string(), None, &read::any_url)?;
-        config.previous_secret = previous.as_ref().map(read_previous).transpose()?;
+        let mut config = Self::merged(parse_own(utf8(doc)?)?, secrets)?;
+        config.previous_secret = previous.map(|previous| read_previous(&previous.0)).transpose()?;
         Ok(config)
+    }
+
+    /// Reads the form in which it is created, put together of its public part and its secrets.
+    pub(super) fn merged(public: Map<String, Value>, secrets: Wiped) -> Result<Self, ParseError> {
+        let mut whole = Wiped::of(public);
+        merge_patch(&mut whole.0, secrets.take());
+        read::config(&whole.to_text(), None, &read::any_url)
     }
 
     /// What who may read it is shown: every field, and instead of secrets whether they are set.

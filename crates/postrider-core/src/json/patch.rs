@@ -5,10 +5,11 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{check_depth, escape_into, syntax};
+use super::{check_depth, escape_into, syntax, wiped};
 use crate::fault::{Fault, MAX_FAULTS, ParseError};
 
-/// Applies a merge patch (RFC 7396, section 2): members replace, objects merge, `null` removes.
+/// Applies a merge patch (RFC 7396, section 2): members replace, objects merge, `null` removes. What is replaced or removed
+/// is wiped, since it may be a secret.
 ///
 /// ```
 /// use postrider_core::json::merge_patch;
@@ -19,16 +20,19 @@ use crate::fault::{Fault, MAX_FAULTS, ParseError};
 /// ```
 pub fn merge_patch(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
-        *target = patch;
+        wiped::wipe(&mut std::mem::replace(target, patch));
         return;
     };
     if !target.is_object() {
+        wiped::wipe(target);
         *target = Value::Object(Map::new());
     }
     let Value::Object(members) = target else { return };
     for (name, value) in patch {
         if value.is_null() {
-            members.remove(&name);
+            if let Some(mut removed) = members.remove(&name) {
+                wiped::wipe(&mut removed);
+            }
         } else {
             merge_patch(members.entry(name).or_insert(Value::Null), value);
         }

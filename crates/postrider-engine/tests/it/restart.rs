@@ -57,7 +57,7 @@ fn crash_after_a_removal(directory: &std::path::Path) {
             id: "ep_gone".into(),
             version: 1,
             doc: config.to_doc(),
-            secrets: config.secrets(),
+            secrets: Bytes::copy_from_slice(config.secrets().as_bytes()),
             at: AT,
         },
     ];

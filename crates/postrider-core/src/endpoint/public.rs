@@ -1,0 +1,55 @@
+//! An endpoint's configuration as its document alone tells it, for all who have no use for its secrets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{Auth, EndpointConfig};
+use crate::fault::ParseError;
+use crate::json::{Wiped, parse_own, utf8};
+use crate::policy::Policy;
+use crate::secret::SigningSecret;
+
+/// An endpoint's configuration without its secrets: what the machines go by, and what is shown. It can be read where the
+/// secrets cannot.
+///
+/// ```
+/// use postrider_core::endpoint::{EndpointConfig, PublicConfig};
+/// let body = br#"{"url": "https://partner.example/", "auth": {"type": "bearer", "token": "hush"}}"#;
+/// let endpoint = EndpointConfig::parse_create(body, [7; 24]).unwrap();
+/// let public = PublicConfig::from_stored(&endpoint.to_doc()).unwrap();
+/// assert_eq!(public.view(), endpoint.public_view());
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublicConfig(
+    /// Its secrets are stand-ins, which nothing gives out.
+    EndpointConfig,
+);
+
+impl PublicConfig {
+    /// Reads what [`EndpointConfig::to_doc`] wrote.
+    ///
+    /// # Errors
+    /// [`ParseError`] for a document that was damaged, or written by a later version.
+    pub fn from_stored(doc: &[u8]) -> Result<Self, ParseError> {
+        let doc: Map<String, Value> = parse_own(utf8(doc)?)?;
+        let secret = SigningSecret::generate([0; SigningSecret::MIN_BYTES]);
+        let mut stand_ins = Map::from_iter([("secret".to_owned(), json!(secret.reveal()))]);
+        let kind = doc.get("auth").and_then(|auth| auth.get("type")).and_then(Value::as_str);
+        if let Some(field) = kind.and_then(Auth::credential_field) {
+            stand_ins.insert("auth".into(), json!({ field: "-" }));
+        }
+        EndpointConfig::merged(doc, Wiped::of(stand_ins)).map(Self)
+    }
+
+    /// What the machines need to know of it.
+    pub fn policy(&self, version: u32, default_schedule: &Arc<[Duration]>) -> Policy {
+        self.0.policy(version, default_schedule)
+    }
+
+    /// What who may read it is shown: every field, and instead of secrets whether they are set.
+    pub fn view(&self) -> Map<String, Value> {
+        self.0.public_view()
+    }
+}
