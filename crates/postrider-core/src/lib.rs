@@ -18,6 +18,7 @@ pub mod policy;
 pub mod publication;
 pub mod record;
 pub mod retry;
+pub mod seal;
 pub mod secret;
 mod shard;
 pub mod signature;
