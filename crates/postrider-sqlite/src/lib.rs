@@ -29,6 +29,7 @@ mod retention;
 mod rows;
 mod runs;
 mod schema;
+mod sealed;
 mod settle;
 mod write;
 
@@ -37,9 +38,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use postrider_core::seal::WrappedKey;
 use postrider_store::StoreError;
 
+pub use open::Found;
 pub use read::SqliteStore;
+pub use sealed::Seal;
 pub use write::SqliteWriter;
 
 /// How the database is opened.
@@ -72,25 +76,60 @@ impl Default for SqliteConfig {
     }
 }
 
-/// Opens a database, or makes it.
+/// Looks at a database, or at the place for a new one, and keeps others out from now on.
 ///
 /// # Errors
 /// [`StoreError::InUse`] when another process has it open; [`StoreError::Unusable`] when the file is damaged, of another
-/// program, of a newer version, read-only, or on a network file system: it is not touched then.
+/// program, of a newer version, or read-only. It is not touched, whatever comes of it.
+pub fn look(path: &Path) -> Result<Found, StoreError> {
+    Found::look(path)
+}
+
+/// Opens a database, or makes it, with secrets as they are: whether they are sealed is not this crate's to know.
+///
+/// # Errors
+/// As [`look`] and [`Found::open`].
 pub fn open(path: &Path, config: SqliteConfig) -> Result<(Arc<SqliteStore>, SqliteWriter), StoreError> {
-    // Under its own name, so that whoever comes by a link meets the same lock.
-    let path = &open::resolved(path);
-    let frames = Arc::default();
-    let (lock, conn) = open::database(path, &config, &frames)?;
-    let (memory, next_run) = load::memory(&conn).map_err(StoreError::from)?;
-    let pools = pool::Pools::new(config.readers);
-    let shared = Arc::new(memory::Shared {
-        path: path.to_owned(),
-        config,
-        memory: RwLock::new(memory),
-        pools,
-        frames,
-    });
-    let writer = SqliteWriter::new(Arc::clone(&shared), conn, lock, next_run);
-    Ok((Arc::new(SqliteStore { shared }), writer))
+    look(path)?.open(config)
+}
+
+impl Found {
+    /// Opens it, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] on a network file system; else as the disk fails.
+    pub fn open(self, config: SqliteConfig) -> Result<(Arc<SqliteStore>, SqliteWriter), StoreError> {
+        self.open_then(config, |_| Ok(()))
+    }
+
+    /// Opens it, or makes it, with this key; what lies in it in clear is sealed with `seal` before anything else, in one
+    /// transaction. The first time, the file is then written anew once, so that nothing of what was clear is left in it:
+    /// this needs as much room again, and time where the file is large.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and what `seal` says.
+    pub fn open_sealed(
+        self,
+        config: SqliteConfig,
+        key: &WrappedKey,
+        seal: &mut Seal<'_>,
+    ) -> Result<(Arc<SqliteStore>, SqliteWriter), StoreError> {
+        self.open_then(config, |path| sealed::settle(path, key, seal).map_err(StoreError::from))
+    }
+
+    fn open_then(
+        self,
+        config: SqliteConfig,
+        then: impl FnOnce(&Path) -> Result<(), StoreError>,
+    ) -> Result<(Arc<SqliteStore>, SqliteWriter), StoreError> {
+        let frames = Arc::default();
+        let path = self.path.clone();
+        let (lock, conn) = self.prepare(&config, &frames)?;
+        then(&path)?;
+        let (memory, next_run) = load::memory(&conn).map_err(StoreError::from)?;
+        let pools = pool::Pools::new(config.readers);
+        let shared = Arc::new(memory::Shared { path, config, memory: RwLock::new(memory), pools, frames });
+        let writer = SqliteWriter::new(Arc::clone(&shared), conn, lock, next_run);
+        Ok((Arc::new(SqliteStore { shared }), writer))
+    }
 }

@@ -1,4 +1,5 @@
-//! Opening: one process at a time, nothing written before the file is known to be ours, nobody else can read it.
+//! Opening: one process at a time, nothing written before the file is known to be ours and its key to be at hand, nobody
+//! else can read it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -7,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 
+use postrider_core::seal::WrappedKey;
 use postrider_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::SqliteConfig;
 use crate::error::{Fault, Res};
-use crate::{checkpoint, load, schema};
+use crate::{checkpoint, load, schema, sealed};
 
 /// SQLite below this can corrupt a write-ahead log that is checkpointed by two connections at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -68,26 +70,51 @@ pub(crate) fn check_sqlite(version: i32) -> Result<(), StoreError> {
     Err(StoreError::Unusable(format!("SQLite 3.51.3 or later is needed, this is {}", rusqlite::version())))
 }
 
-/// Takes the lock, checks the file, brings it to the newest layout. Gives the lock and the writer's connection.
-pub(crate) fn database(
-    path: &Path,
-    config: &SqliteConfig,
-    frames: &Arc<AtomicI32>,
-) -> Result<(Lock, Connection), StoreError> {
-    check_sqlite(rusqlite::version_number())?;
-    let lock = lock(path)?;
-    let is_new = inspect(path)?;
-    if is_new {
-        create(path)?;
-    } else {
-        restrict(path)?;
-        look_inside(path)?;
+/// A database that is locked and was looked at. Nothing of it is changed before it is opened.
+#[derive(Debug)]
+pub struct Found {
+    lock: File,
+    pub(crate) path: PathBuf,
+    is_new: bool,
+    key: Option<WrappedKey>,
+}
+
+impl Found {
+    /// Takes the lock, and checks the file.
+    pub(crate) fn look(path: &Path) -> Result<Self, StoreError> {
+        check_sqlite(rusqlite::version_number())?;
+        // Under its own name, so that whoever comes by a link meets the same lock.
+        let path = resolved(path);
+        let lock = lock(&path)?;
+        let is_new = inspect(&path)?;
+        let key = if is_new { None } else { look_inside(&path)? };
+        Ok(Self { lock, path, is_new, key })
     }
-    check_file_system(path)?;
-    let mut conn = writing_connection(path, config, frames).map_err(|f| explain(path, f))?;
-    prepare(&mut conn, is_new).map_err(|e| unusable(path, e))?;
-    let meta = std::fs::metadata(path).map_err(|e| unusable(path, e))?;
-    Ok((Lock { _file: lock, identity: (meta.dev(), meta.ino()), path: path.to_owned() }, conn))
+
+    /// The key that its secrets are sealed with, as it is wrapped; `None` for a database that has none yet: one that is yet
+    /// to be made, or of a version that kept secrets in clear.
+    pub fn key(&self) -> Option<&WrappedKey> {
+        self.key.as_ref()
+    }
+
+    /// Makes the file if there is none, and brings it to the newest layout. Gives the lock and the writer's connection.
+    pub(crate) fn prepare(
+        self,
+        config: &SqliteConfig,
+        frames: &Arc<AtomicI32>,
+    ) -> Result<(Lock, Connection), StoreError> {
+        let path = &self.path;
+        if self.is_new {
+            create(path)?;
+        } else {
+            restrict(path)?;
+        }
+        check_file_system(path)?;
+        let mut conn = writing_connection(path, config, frames).map_err(|f| explain(path, f))?;
+        prepare(&mut conn, self.is_new).map_err(|e| unusable(path, e))?;
+        let meta = std::fs::metadata(path).map_err(|e| unusable(path, e))?;
+        Ok((Lock { _file: self.lock, identity: (meta.dev(), meta.ino()), path: self.path }, conn))
+    }
 }
 
 fn explain(path: &Path, fault: Fault) -> StoreError {
@@ -201,14 +228,16 @@ fn restrict(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads what every start reads, on a connection that cannot write: damage is found before anything is changed.
-fn look_inside(path: &Path) -> Result<(), StoreError> {
+/// Reads what every start reads, on a connection that cannot write: damage is found before anything is changed. Gives the
+/// wrapped key.
+fn look_inside(path: &Path) -> Result<Option<WrappedKey>, StoreError> {
     let damaged = |f: Fault| match StoreError::from(f) {
         StoreError::Unusable(e) => unusable(path, format_args!("is damaged ({e}); it was not touched")),
         other => other,
     };
     let conn = reading_connection(path).map_err(damaged)?;
-    load::check(&conn).map_err(damaged)
+    load::check(&conn).map_err(damaged)?;
+    sealed::key(&conn).map_err(damaged)
 }
 
 /// File systems on which locks and shared memory cannot be relied on (numbers of statfs(2)).

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// "PRdr": what the database file says it is.
 pub(crate) const APPLICATION_ID: u32 = 0x5052_6472;
 /// The newest layout that this program knows; also the file's `user_version`.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 #[allow(unreachable_pub, missing_docs, reason = "the macro writes this module")]
 mod embedded {
@@ -15,6 +15,18 @@ mod embedded {
 /// Brings a database to the newest layout.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), refinery::Error> {
     embedded::migrations::runner().run(conn).map(drop)
+}
+
+/// Makes a database of an earlier layout, as a program of that time would have left it.
+#[cfg(test)]
+pub(crate) fn make(path: &std::path::Path, version: u32) -> Connection {
+    let mut conn = Connection::open(path).unwrap();
+    conn.pragma_update(None, "journal_mode", "WAL").unwrap();
+    let target = refinery::Target::Version(version.try_into().unwrap());
+    embedded::migrations::runner().set_target(target).run(&mut conn).unwrap();
+    conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    conn.pragma_update(None, "user_version", version).unwrap();
+    conn
 }
 
 /// A number in `meta`.
@@ -32,6 +44,8 @@ pub(crate) enum Meta {
     NextTenant = 6,
     /// See `NextTenant`.
     NextEndpoint = 7,
+    /// 1: secrets that lay here in clear are sealed, but may still be found in free parts of the file.
+    Unwiped = 8,
 }
 
 /// Reads a number; 0 if it was never set.

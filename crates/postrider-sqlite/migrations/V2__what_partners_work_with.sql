@@ -1,0 +1,8 @@
+-- The key that secrets are sealed with, itself wrapped under the operator's master key: see `postrider-core/src/seal.rs`.
+-- One row; none in a database whose secrets lie in clear still.
+CREATE TABLE keys (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    database   BLOB NOT NULL, -- random: the name that the wrapped key is bound to
+    wrapped_by BLOB NOT NULL, -- fingerprint of the master key
+    sealed     BLOB NOT NULL
+) STRICT;
