@@ -14,6 +14,7 @@ mod endpoints;
 pub mod error;
 pub mod log;
 mod prepared;
+mod private_file;
 mod publish;
 mod random;
 mod readiness;

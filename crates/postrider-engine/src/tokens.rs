@@ -1,8 +1,6 @@
 //! Tokens as service functions: who may call. Only hashes are stored; a token's text is known once, to whoever made it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +15,7 @@ use crate::Engine;
 use crate::clock::wall;
 use crate::directory::{Directory, Token};
 use crate::error::ServiceError;
-use crate::random;
+use crate::{private_file, random};
 
 /// The id of the operator's own token.
 pub const OPERATOR_TOKEN: &str = "tok_operator";
@@ -161,11 +159,11 @@ impl Engine {
         }
         let failed = |error| AdminTokenError::File { file: file.to_owned(), error };
         let token = if file.try_exists().map_err(failed)? {
-            read_private(file).ok_or_else(|| AdminTokenError::Occupied { file: file.to_owned() })?
+            token_in(file).ok_or_else(|| AdminTokenError::Occupied { file: file.to_owned() })?
         } else {
             // First the file: a token that is in force and known to nobody would lock the operator out.
             let token = token::generate(random::bytes()?);
-            write_private(file, token.reveal()).map_err(failed)?;
+            private_file::write(file, &token).map_err(failed)?;
             token
         };
         self.put_operator_token(token::hash(token.reveal())).await?;
@@ -204,66 +202,28 @@ fn is_fit(text: &str) -> bool {
 }
 
 /// The token in a file that only its owner can read.
-fn read_private(file: &Path) -> Option<Secret> {
-    let open = fs::File::open(file).ok()?;
-    let about = open.metadata().ok()?;
-    if !about.is_file() || about.mode() & 0o077 != 0 {
-        return None;
-    }
-    let mut text = String::new();
-    // With room for the line's end.
-    open.take(MAX_TOKEN as u64 + 2).read_to_string(&mut text).ok()?;
-    Some(text.trim_end()).filter(|text| is_fit(text)).map(Secret::new)
-}
-
-/// Writes a file that only its owner can read, whole or not at all, unless there is one.
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    let mut staged = file.as_os_str().to_owned();
-    staged.push(".new");
-    match fs::remove_file(&staged) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
-    open.write_all(text.as_bytes())?;
-    open.write_all(b"\n")?;
-    open.sync_all()?;
-    // Unlike a rename, a link never replaces what came there in the meantime.
-    let linked = fs::hard_link(&staged, file);
-    fs::remove_file(&staged)?;
-    linked
+fn token_in(file: &Path) -> Option<Secret> {
+    private_file::read(file, MAX_TOKEN).ok().flatten().filter(|token| is_fit(token.reveal()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    #[test]
-    fn a_token_file_is_readable_by_its_owner_alone_and_never_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("postrider.db.admin-token");
-        let first = "first-0123456789-0123456789-0123456789";
-        write_private(&file, first).unwrap();
-        let again = write_private(&file, "second").unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read_to_string(&file).unwrap(), format!("{first}\n"));
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing stays behind");
-        assert_eq!(read_private(&file).unwrap().reveal(), first);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(read_private(&file).is_none(), "others could have read it");
-    }
 
     #[test]
     fn what_is_no_token_is_not_taken_for_one() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("postrider.db.admin-token");
-        for text in ["", "short", "with a space 0123456789-0123456789-0123456789", &"x".repeat(MAX_TOKEN + 1)]
-        {
-            write_private(&file, text).unwrap();
-            assert!(read_private(&file).is_none(), "{text:?}");
-            fs::remove_file(&file).unwrap();
+        for (text, is_one) in [
+            ("", false),
+            ("short", false),
+            ("with a space 0123456789-0123456789-0123456789", false),
+            (&*"x".repeat(MAX_TOKEN + 1), false),
+            (&*"x".repeat(MAX_TOKEN), true),
+        ] {
+            private_file::write(&file, &Secret::new(text)).unwrap();
+            assert_eq!(token_in(&file).is_some(), is_one, "{text:?}");
+            std::fs::remove_file(&file).unwrap();
         }
     }
 }
