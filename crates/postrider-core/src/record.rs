@@ -456,7 +456,7 @@ pub enum Edit {
         version: u32,
         /// The public part of the configuration as JSON.
         doc: Bytes,
-        /// Secrets and credentials as JSON; kept apart from the document, only of the current version.
+        /// Secrets and credentials, sealed for this version; kept apart from the document, only of the current version.
         secrets: Bytes,
         /// When, as who asked for it is told.
         at: Timestamp,

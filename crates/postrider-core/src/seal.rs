@@ -74,11 +74,9 @@ enum Purpose {
 
 impl Binding {
     /// The secrets of one version of an endpoint.
-    pub fn endpoint(no: EndpointNo, version: u32) -> Self {
-        let mut row = [0; 16];
-        row[..8].copy_from_slice(&u64::from(no.0).to_be_bytes());
-        row[8..].copy_from_slice(&u64::from(version).to_be_bytes());
-        Self { purpose: Purpose::Endpoint, row }
+    pub const fn endpoint(no: EndpointNo, version: u32) -> Self {
+        let row = ((no.0 as u128) << 64) | version as u128;
+        Self { purpose: Purpose::Endpoint, row: row.to_be_bytes() }
     }
 
     const fn data_key(database: [u8; DATABASE_BYTES]) -> Self {

@@ -11,7 +11,7 @@ use postrider_dispatch::{Failure, FailureKind, Report, Request};
 
 use crate::clock;
 use crate::driver::{Driver, MustFinish};
-use crate::prepared::PreparedEndpoint;
+use crate::prepared::{PreparedEndpoint, Unprepared};
 
 /// What is to be sent.
 pub(crate) struct What<'a> {
@@ -46,11 +46,11 @@ pub(crate) async fn run(driver: Driver, attempt: Attempt) {
 async fn finish(driver: &Driver, attempt: Attempt) -> Finished {
     let Attempt { delivery, event, number, run, trigger } = attempt;
     let made = match driver.0.directory.prepared(delivery.endpoint) {
-        Some(prepared) => {
+        Ok(prepared) => {
             let what = What { event: &event, sequence: Some(delivery.sequence), number, run, trigger };
             make(driver, &prepared, what).await
         }
-        None => unusable(number, run, trigger),
+        Err(unprepared) => not_made(&unprepared, number, run, trigger),
     };
     let Made { record, retry_after, directive } = made;
     Finished { delivery, record, retry_after, directive }
@@ -122,8 +122,8 @@ fn kept(headers: &HeaderMap) -> Vec<(Box<str>, Bytes)> {
         .collect()
 }
 
-/// The attempt that was not made because the endpoint's stored configuration cannot be used, or is gone.
-fn unusable(number: u32, run: u16, trigger: Trigger) -> Made {
+/// The attempt that was not made because the endpoint cannot be made ready for it.
+fn not_made(unprepared: &Unprepared, number: u32, run: u16, trigger: Trigger) -> Made {
     let started_at = clock::wall();
     let record = AttemptRecord {
         number,
@@ -132,7 +132,7 @@ fn unusable(number: u32, run: u16, trigger: Trigger) -> Made {
         started_at,
         duration: Duration::ZERO,
         status_code: None,
-        error: Some((ErrorKind::Guard, "the endpoint's configuration cannot be used any more".into())),
+        error: Some((ErrorKind::Guard, unprepared.shown().into())),
         remote_address: None,
         endpoint_version: 0,
         signed_at: started_at.as_secs(),

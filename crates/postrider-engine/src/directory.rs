@@ -12,6 +12,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use postrider_core::id::{EndpointId, EndpointNo, TenantId, TenantNo};
 use postrider_core::node::Change;
+use postrider_core::seal::DataKey;
 use postrider_core::time::Timestamp;
 use postrider_core::token::TokenConfig;
 use postrider_store::{Recovery, StoreError};
@@ -50,7 +51,7 @@ pub struct Endpoint {
     pub version: u32,
     /// The public part of its configuration as JSON, as stored.
     pub doc: Box<[u8]>,
-    /// Its secrets as JSON, as stored.
+    /// Its secrets, sealed, as stored.
     pub(crate) secrets: Box<[u8]>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -103,6 +104,8 @@ pub(crate) struct Directory {
     endpoints: RwLock<Endpoints>,
     tokens: RwLock<Tokens>,
     prepared: PreparedCache,
+    /// What opens the endpoints' secrets.
+    key: DataKey,
     numbers: Arc<Mutex<Numbers>>,
 }
 
@@ -175,12 +178,13 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for an id or a document that this version cannot read.
-    pub(crate) fn load(recovery: &Recovery) -> Result<Self, StoreError> {
+    pub(crate) fn load(recovery: &Recovery, key: DataKey) -> Result<Self, StoreError> {
         let directory = Self {
             tenants: RwLock::default(),
             endpoints: RwLock::default(),
             tokens: RwLock::default(),
             prepared: PreparedCache::default(),
+            key,
             numbers: Arc::new(Mutex::new(Numbers {
                 next_tenant: recovery.next_tenant,
                 next_endpoint: recovery.next_endpoint,
@@ -343,6 +347,11 @@ impl Directory {
             }
         }
         self.prepared.forget(no);
+    }
+
+    /// What opens and seals the endpoints' secrets.
+    pub(crate) fn key(&self) -> &DataKey {
+        &self.key
     }
 
     /// The endpoints that are ready for attempts.

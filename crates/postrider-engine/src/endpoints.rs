@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use postrider_core::endpoint::EndpointConfig;
+use postrider_core::endpoint::{EndpointConfig, PublicConfig};
 use postrider_core::fault::Fault;
 use postrider_core::id::{EndpointId, EndpointNo, IdKind, TenantNo, random_id};
-use postrider_core::policy::Policy;
 use postrider_core::record::Edit;
 use postrider_core::secret::SigningSecret;
 use postrider_dispatch::Target;
@@ -17,15 +16,14 @@ use crate::clock::wall;
 use crate::directory::{Directory, Editing, Endpoint};
 use crate::driver::{Change, EndpointStatus};
 use crate::error::ServiceError;
-use crate::random;
-use crate::start::EngineConfig;
+use crate::{random, sealed};
 
 /// An endpoint as its owner may read it.
 pub struct EndpointView {
     /// As configured.
     pub endpoint: Arc<Endpoint>,
-    /// Its configuration, parsed; `public_view` of it holds no secret.
-    pub config: EndpointConfig,
+    /// Its configuration without secrets.
+    pub config: PublicConfig,
     /// How it stands.
     pub standing: EndpointStatus,
 }
@@ -80,6 +78,14 @@ impl Engine {
         self.view(self.found(tenant, id)?)
     }
 
+    /// The signing secret of an endpoint, in clear.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; [`ServiceError::Internal`] where its secrets do not open.
+    pub fn endpoint_secret(&self, tenant: TenantNo, id: &str) -> Result<SigningSecret, ServiceError> {
+        Ok(self.opened(&*self.found(tenant, id)?)?.secret)
+    }
+
     /// At most `limit` endpoints of a tenant in order of their ids, after the given one.
     ///
     /// # Errors
@@ -111,7 +117,7 @@ impl Engine {
     ) -> Result<EndpointView, E> {
         let editing = self.directory().editing().await;
         let before = self.found(tenant, id)?;
-        let config = self.checked(change(&parsed(&before)?)?)?;
+        let config = self.checked(change(&self.opened(&before)?)?)?;
         let version = before.version.checked_add(1).ok_or(ServiceError::Internal)?;
         Ok(self.store_endpoint(editing, before.no, tenant, before.id.clone(), version, config).await?)
     }
@@ -142,9 +148,20 @@ impl Engine {
     }
 
     fn view(&self, endpoint: Arc<Endpoint>) -> Result<EndpointView, ServiceError> {
-        let config = parsed(&endpoint)?;
+        let config = PublicConfig::from_stored(&endpoint.doc).map_err(|error| {
+            tracing::error!(endpoint = endpoint.id.as_str(), %error, "a stored endpoint cannot be read");
+            ServiceError::Internal
+        })?;
         let standing = self.standing(&endpoint)?;
         Ok(EndpointView { endpoint, config, standing })
+    }
+
+    /// The configuration of an endpoint with its secrets.
+    fn opened(&self, endpoint: &Endpoint) -> Result<EndpointConfig, ServiceError> {
+        endpoint.opened(self.directory().key()).map_err(|error| {
+            tracing::error!(endpoint = endpoint.id.as_str(), %error, "an endpoint cannot be read");
+            ServiceError::Internal
+        })
     }
 
     /// The configuration with its URL normalised, if deliveries may go there: no endpoint is stored that was not judged.
@@ -166,26 +183,28 @@ impl Engine {
     ) -> Result<EndpointView, ServiceError> {
         let now = wall();
         let before = self.directory().endpoint_by_no(no);
+        let secrets = sealed::seal(self.directory().key(), no, version, &config)?;
         let endpoint = Arc::new(Endpoint {
             no,
             tenant,
             id,
             version,
             doc: config.to_doc()[..].into(),
-            secrets: config.secrets().as_bytes().into(),
+            secrets: secrets[..].into(),
             created_at: before.as_ref().map_or(now, |before| before.created_at),
             updated_at: now,
         });
+        let policy = self.config().policy(config.policy(version, &self.config().default_schedule));
         let edit = Edit::PutEndpoint {
             no,
             tenant,
             id: endpoint.id.as_str().into(),
             version,
             doc: Bytes::copy_from_slice(&endpoint.doc),
-            secrets: Bytes::copy_from_slice(&endpoint.secrets),
+            secrets,
             at: now,
         };
-        let change = Change { edit, policy: Some(policy(&config, version, self.config())) };
+        let change = Change { edit, policy: Some(policy) };
         let is_new = before.is_none();
         if is_new {
             self.directory().stage_endpoint(Arc::clone(&endpoint));
@@ -199,22 +218,6 @@ impl Engine {
             }
         };
         self.apply(editing, vec![change], then).await?;
-        let standing = self.standing(&endpoint)?;
-        Ok(EndpointView { endpoint, config, standing })
+        self.view(endpoint)
     }
-}
-
-/// What the machines need to know of an endpoint, with the operator's defaults.
-pub(crate) fn policy(config: &EndpointConfig, version: u32, engine: &EngineConfig) -> Policy {
-    let mut policy = config.policy(version, &engine.default_schedule);
-    policy.disable_after = policy.disable_after.map(|_| engine.disable_after);
-    policy
-}
-
-/// The configuration of an endpoint as stored.
-fn parsed(endpoint: &Endpoint) -> Result<EndpointConfig, ServiceError> {
-    EndpointConfig::from_stored(&endpoint.doc, &endpoint.secrets).map_err(|error| {
-        tracing::error!(endpoint = endpoint.id.as_str(), %error, "a stored endpoint cannot be read");
-        ServiceError::Internal
-    })
 }

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use postrider_core::endpoint::{EndpointConfig, headers as rules};
 use postrider_core::id::EndpointNo;
 use postrider_core::record::Event;
+use postrider_core::seal::DataKey;
 use postrider_core::signature::SigningKey;
 use postrider_core::time::Timestamp;
 use postrider_core::wire;
@@ -20,6 +21,7 @@ use postrider_dispatch::{Target, UrlPolicy};
 use rustc_hash::FxHashMap;
 
 use crate::directory::{Directory, Endpoint};
+use crate::sealed::Unreadable;
 
 /// Parts of the cache, so that endpoints of different parts never wait for each other.
 const PARTS: usize = 16;
@@ -47,10 +49,33 @@ pub(crate) struct PreparedEndpoint {
     base: HeaderMap,
 }
 
-/// Why an endpoint cannot be made ready: its stored form does not pass today's rules.
+/// Why an endpoint is not ready for attempts.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unprepared(String);
+pub(crate) enum Unprepared {
+    /// It does not exist (any more).
+    #[error("it does not exist")]
+    Gone,
+    /// It is not stored as it should be.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// Its stored form does not pass today's rules.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl Unprepared {
+    /// What its owner is told.
+    pub(crate) const fn shown(&self) -> &'static str {
+        match self {
+            Self::Unreadable(Unreadable::Sealed(_)) => {
+                "the endpoint's secrets cannot be read; the operator's log says why"
+            }
+            Self::Gone | Self::Unreadable(_) | Self::Unfit(_) => {
+                "the endpoint's configuration cannot be used any more"
+            }
+        }
+    }
+}
 
 impl PreparedEndpoint {
     /// Makes an endpoint ready.
@@ -59,12 +84,12 @@ impl PreparedEndpoint {
     /// judges every connection, and each attempt then says why it failed.
     ///
     /// # Errors
-    /// [`Unprepared`] for a stored form that does not pass today's rules.
-    pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, Unprepared> {
+    /// [`Unprepared`] for secrets that do not open, and for a stored form that does not pass today's rules.
+    pub(crate) fn new(endpoint: &Endpoint, key: &DataKey) -> Result<Self, Unprepared> {
         let anywhere = UrlPolicy { allow_loopback: true, allow_private: true, ..UrlPolicy::default() };
-        let config = EndpointConfig::from_stored(&endpoint.doc, &endpoint.secrets)
-            .map_err(|error| Unprepared(error.to_string()))?;
-        let target = Target::parse(&config.url, &anywhere).map_err(|fault| Unprepared(fault.to_string()))?;
+        let config = endpoint.opened(key)?;
+        let target =
+            Target::parse(&config.url, &anywhere).map_err(|fault| Unprepared::Unfit(fault.to_string()))?;
         let current = (SigningKey::new(&config.secret), Timestamp::FAR_FUTURE);
         let previous = config.previous_secret.iter().map(|(secret, until)| (SigningKey::new(secret), *until));
         Ok(Self {
@@ -120,15 +145,15 @@ fn base_headers(config: &EndpointConfig) -> Result<HeaderMap, Unprepared> {
     for (name, value) in &config.headers {
         // Asked again, so that nothing that came into the store otherwise changes a message or its routing.
         let checked = rules::check_name(name).and_then(|()| rules::check_value(value));
-        checked.map_err(|fault| Unprepared(format!("{name}: {fault}")))?;
-        let unfit = || Unprepared(format!("{name}: cannot be sent as a header"));
+        checked.map_err(|fault| Unprepared::Unfit(format!("{name}: {fault}")))?;
+        let unfit = || Unprepared::Unfit(format!("{name}: cannot be sent as a header"));
         let mut value = HeaderValue::from_str(value).map_err(|_| unfit())?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
         value.set_sensitive(name == AUTHORIZATION);
         headers.insert(name, value);
     }
     if let Some((name, credential)) = config.auth.header() {
-        let unfit = |_| Unprepared("the credential cannot be sent as a header".into());
+        let unfit = |_| Unprepared::Unfit("the credential cannot be sent as a header".into());
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| unfit(e.to_string()))?;
         let mut value = HeaderValue::from_str(credential.reveal()).map_err(|e| unfit(e.to_string()))?;
         value.set_sensitive(true);
@@ -160,20 +185,20 @@ impl PreparedCache {
 }
 
 impl Directory {
-    /// What attempts to an endpoint need; `None` if it does not exist (any more).
-    pub(crate) fn prepared(&self, no: EndpointNo) -> Option<Arc<PreparedEndpoint>> {
+    /// What attempts to an endpoint need.
+    ///
+    /// # Errors
+    /// [`Unprepared`]; unless it is gone, the log has said why.
+    pub(crate) fn prepared(&self, no: EndpointNo) -> Result<Arc<PreparedEndpoint>, Unprepared> {
         let part = self.ready().part(no);
         if let Some(ready) = part.read().get(&no) {
-            return Some(Arc::clone(ready));
+            return Ok(Arc::clone(ready));
         }
-        let endpoint = self.endpoint_by_no(no)?;
-        let prepared = match PreparedEndpoint::new(&endpoint) {
-            Ok(prepared) => Arc::new(prepared),
-            Err(error) => {
-                tracing::error!(endpoint = endpoint.id.as_str(), %error, "an endpoint cannot be made ready");
-                return None;
-            }
-        };
+        let endpoint = self.endpoint_by_no(no).ok_or(Unprepared::Gone)?;
+        let prepared = PreparedEndpoint::new(&endpoint, self.key()).inspect_err(
+            |error| tracing::error!(endpoint = endpoint.id.as_str(), %error, "nothing is delivered to an endpoint"),
+        )?;
+        let prepared = Arc::new(prepared);
         let mut part = part.write();
         // An edit first changes the endpoint and then drops what was ready of it: what is kept here is current.
         if self.endpoint_by_no(no).is_some_and(|now| now.version == prepared.version) {
@@ -184,17 +209,30 @@ impl Directory {
             }
             part.insert(no, Arc::clone(&prepared));
         }
-        Some(prepared)
+        Ok(prepared)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sealed;
     use postrider_core::id::{Position, TenantNo};
     use postrider_store::{Recovery, StoredEndpoint};
 
     const NOW: Timestamp = Timestamp::from_secs(1_763_000_000);
+
+    fn key() -> DataKey {
+        DataKey::new(&[7; 32])
+    }
+
+    fn directory() -> Directory {
+        Directory::load(&Recovery::default(), key()).unwrap()
+    }
+
+    fn sealed(no: u32, version: u32, config: &EndpointConfig) -> Bytes {
+        sealed::seal(&key(), EndpointNo(no), version, config).unwrap()
+    }
 
     fn endpoint(no: u32, version: u32, body: &str) -> Arc<Endpoint> {
         let config = EndpointConfig::parse_create(body.as_bytes(), [7; 24]).unwrap();
@@ -204,7 +242,7 @@ mod tests {
             id: format!("ep_{no}").parse().unwrap(),
             version,
             doc: config.to_doc()[..].into(),
-            secrets: config.secrets().as_bytes().into(),
+            secrets: sealed(no, version, &config)[..].into(),
             created_at: NOW,
             updated_at: NOW,
         })
@@ -231,7 +269,7 @@ mod tests {
         let body =
             r#"{"url":"https://a.example/","headers":{"X-App":"1"},"auth":{"type":"bearer","token":"hush"}}"#;
         let endpoint = endpoint(1, 1, body);
-        let prepared = PreparedEndpoint::new(&endpoint).unwrap();
+        let prepared = PreparedEndpoint::new(&endpoint, &key()).unwrap();
         let sent = Bytes::from_static(b"{}");
         let headers = prepared.headers(&event(), &sent, Some(9), 2, NOW);
         for (name, value) in [
@@ -245,7 +283,7 @@ mod tests {
         ] {
             assert_eq!(headers[name], value, "{name}");
         }
-        let config = EndpointConfig::from_stored(&endpoint.doc, &endpoint.secrets).unwrap();
+        let config = endpoint.opened(&key()).unwrap();
         let signature = headers[WEBHOOK_SIGNATURE].to_str().unwrap();
         let key = SigningKey::new(&config.secret);
         key.verify("own", "1763000000", signature, &sent, NOW, Duration::from_secs(1)).unwrap();
@@ -255,27 +293,48 @@ mod tests {
 
     #[test]
     fn an_edit_is_seen_by_the_next_attempt_and_a_removal_too() {
-        let directory = Directory::load(&Recovery::default()).unwrap();
+        let directory = directory();
         directory.put_endpoint(endpoint(1, 1, r#"{"url":"https://a.example/"}"#));
         assert_eq!(directory.prepared(EndpointNo(1)).unwrap().target.as_str(), "https://a.example/");
         directory.put_endpoint(endpoint(1, 2, r#"{"url":"https://b.example/"}"#));
         let prepared = directory.prepared(EndpointNo(1)).unwrap();
         assert_eq!((prepared.version, prepared.target.as_str()), (2, "https://b.example/"));
         directory.remove_endpoint(EndpointNo(1));
-        assert!(directory.prepared(EndpointNo(1)).is_none());
+        assert!(matches!(directory.prepared(EndpointNo(1)), Err(Unprepared::Gone)));
+    }
+
+    #[test]
+    fn abuse_a106_secrets_of_another_endpoint_or_an_earlier_version_are_not_used() {
+        let body = r#"{"url":"https://a.example/","auth":{"type":"bearer","token":"hush"}}"#;
+        let directory = directory();
+        let (one, two) = (endpoint(1, 1, body), endpoint(2, 1, body));
+        let mixed = |from: &Endpoint, no: u32, version: u32| {
+            Arc::new(Endpoint {
+                secrets: from.secrets.clone(),
+                ..Arc::into_inner(endpoint(no, version, body)).unwrap()
+            })
+        };
+        for mixed in [mixed(&two, 1, 1), mixed(&one, 2, 1), mixed(&one, 1, 2)] {
+            let no = mixed.no;
+            directory.put_endpoint(mixed);
+            let Err(unprepared) = directory.prepared(no) else { panic!("it was used") };
+            assert!(unprepared.shown().contains("secrets cannot be read"), "{unprepared}");
+        }
+        directory.put_endpoint(one);
+        assert!(directory.prepared(EndpointNo(1)).is_ok());
     }
 
     #[test]
     fn no_more_endpoints_are_kept_ready_than_there_is_room_for() {
-        let directory = Directory::load(&Recovery::default()).unwrap();
+        let directory = directory();
         let all = u32::try_from(MAX_PREPARED).unwrap() + 500;
         for no in 0..all {
             directory.put_endpoint(endpoint(no, 1, r#"{"url":"https://a.example/"}"#));
-            assert!(directory.prepared(EndpointNo(no)).is_some());
+            assert!(directory.prepared(EndpointNo(no)).is_ok());
         }
         let kept: usize = directory.ready().parts.iter().map(|part| part.read().len()).sum();
         assert!(kept <= MAX_PREPARED, "{kept}");
-        assert!((0..all).all(|no| directory.prepared(EndpointNo(no)).is_some()));
+        assert!((0..all).all(|no| directory.prepared(EndpointNo(no)).is_ok()));
     }
 
     #[test]
@@ -287,7 +346,7 @@ mod tests {
             id: format!("ep_{no}"),
             version: 3,
             doc: config.to_doc(),
-            secrets: Bytes::copy_from_slice(config.secrets().as_bytes()),
+            secrets: sealed(no, 3, &config),
             created_at: NOW,
             updated_at: NOW,
             deleted,
@@ -298,10 +357,10 @@ mod tests {
             held: Vec::new(),
         };
         let recovery = Recovery { endpoints: vec![stored(1, false), stored(2, true)], ..Recovery::default() };
-        let directory = Directory::load(&recovery).unwrap();
+        let directory = Directory::load(&recovery, key()).unwrap();
         assert!(directory.endpoint(TenantNo(1), "ep_1").is_some_and(|endpoint| endpoint.version == 3));
         assert!(
-            directory.endpoint(TenantNo(1), "ep_2").is_none() && directory.prepared(EndpointNo(2)).is_none()
+            directory.endpoint(TenantNo(1), "ep_2").is_none() && directory.prepared(EndpointNo(2)).is_err()
         );
         assert_eq!(directory.endpoint_id(EndpointNo(2)).unwrap().as_str(), "ep_2");
         assert_eq!(directory.endpoints_after(TenantNo(1), None, 10).len(), 1);

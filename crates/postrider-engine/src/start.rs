@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postrider_core::endpoint::EndpointConfig;
+use postrider_core::endpoint::PublicConfig;
 use postrider_core::id::Position;
 use postrider_core::node::{Node, NodeConfig, Restored};
 use postrider_core::policy::Policy;
+use postrider_core::seal::DataKey;
 use postrider_dispatch::{Dispatcher, UrlPolicy};
 use postrider_store::{Recovery, Store, StoreError, StoredEndpoint, Writer};
 
@@ -39,9 +40,8 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// What the machines need to know of an endpoint.
-    pub(crate) fn policy(&self, endpoint: &EndpointConfig, version: u32) -> Policy {
-        let policy = endpoint.policy(version, &self.default_schedule);
+    /// What the machines need to know of an endpoint, with what the operator has to say about it.
+    pub(crate) fn policy(&self, policy: Policy) -> Policy {
         // Whether is the profile's to say, when the operator's.
         Policy { disable_after: policy.disable_after.map(|_| self.disable_after), ..policy }
     }
@@ -62,7 +62,7 @@ pub enum StartError {
 pub(crate) type WriterThread = std::thread::JoinHandle<Option<Box<dyn Writer>>>;
 
 impl Engine {
-    /// Starts with what the store has. Needs a tokio runtime, on which its tasks run.
+    /// Starts with what the store has, and the key to its secrets. Needs a tokio runtime, on which its tasks run.
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this version cannot read.
@@ -71,12 +71,13 @@ impl Engine {
         store: Arc<dyn Store>,
         writer: Box<dyn Writer>,
         dispatcher: Dispatcher,
+        key: DataKey,
     ) -> Result<Self, StartError> {
         let read = store.clone();
         let recovery = tokio::task::spawn_blocking(move || read.recover())
             .await
             .map_err(|error| StartError::System(error.to_string()))??;
-        let directory = Arc::new(Directory::load(&recovery)?);
+        let directory = Arc::new(Directory::load(&recovery, key)?);
         let clock = Clock::new();
         let random = random::bytes::<16>().map_err(|error| StartError::System(error.to_string()))?;
         let (a, b) = random.split_at(8);
@@ -147,10 +148,11 @@ fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, S
         // Its secrets are gone, so its configuration is not whole any more; what it is owed is only cancelled.
         policy_of_removed(stored.version)
     } else {
-        let parsed = EndpointConfig::from_stored(&stored.doc, &stored.secrets).map_err(|fault| {
+        // Secrets that do not open are a matter of their endpoint alone, and of its attempts.
+        let parsed = PublicConfig::from_stored(&stored.doc).map_err(|fault| {
             StoreError::Unusable(format!("endpoint {} cannot be read: {fault}", stored.id))
         })?;
-        config.policy(&parsed, stored.version)
+        config.policy(parsed.policy(stored.version, &config.default_schedule))
     };
     let blocking = stored
         .blocking

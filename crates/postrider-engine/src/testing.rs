@@ -9,6 +9,7 @@ use postrider_core::record::{AttemptRecord, Event, TestRecord, Trigger};
 
 use crate::driver::{RETRY_AFTER, done};
 use crate::error::ServiceError;
+use crate::prepared::Unprepared;
 use crate::{Engine, attempt, clock, random};
 
 /// What is sent for a type that has no example of its own.
@@ -19,16 +20,18 @@ impl Engine {
     /// attempt. A success enables an endpoint again that was disabled, and closes its breaker.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Overloaded`] if the record could not
-    /// be written.
+    /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Conflict`] if it cannot be made ready;
+    /// [`ServiceError::Overloaded`] if the record could not be written.
     pub async fn test_endpoint(
         &self,
         tenant: TenantNo,
         endpoint: EndpointNo,
         event_type: &str,
     ) -> Result<(Position, AttemptRecord), ServiceError> {
-        let prepared =
-            self.driver().0.directory.prepared(endpoint).ok_or(ServiceError::NotFound("the endpoint"))?;
+        let prepared = self.directory().prepared(endpoint).map_err(|unprepared| match unprepared {
+            Unprepared::Gone => ServiceError::NotFound("the endpoint"),
+            other => ServiceError::Conflict(other.shown().to_owned()),
+        })?;
         let at = self.now();
         let event = Event {
             position: Position::ZERO,

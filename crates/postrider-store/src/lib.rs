@@ -94,7 +94,7 @@ pub struct StoredEndpoint {
     pub version: u32,
     /// The public part of the configuration as JSON.
     pub doc: Bytes,
-    /// Secrets and credentials as JSON.
+    /// Secrets and credentials, sealed.
     pub secrets: Bytes,
     /// When it was made and last changed.
     pub created_at: Timestamp,

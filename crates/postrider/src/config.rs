@@ -46,6 +46,12 @@ pub(crate) struct Config {
     pub(crate) dev: bool,
     /// The operator's token.
     pub(crate) admin_token: Option<Secret>,
+    /// The master key, in base64.
+    pub(crate) master_key: Option<Secret>,
+    /// A file that holds the master key; beside the database if neither is set.
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// The master key of before, where it changes.
+    pub(crate) previous_master_key: Option<Secret>,
     /// Which log lines are written.
     pub(crate) log: String,
     /// In which form.
@@ -127,6 +133,9 @@ impl Default for Config {
             database: "sqlite:./postrider.db".into(),
             dev: false,
             admin_token: None,
+            master_key: None,
+            master_key_file: None,
+            previous_master_key: None,
             log: "info".into(),
             log_format: LogFormat::Text,
             retention_days: 30.0,

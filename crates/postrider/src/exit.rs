@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use postrider_client::Error as ClientError;
+use postrider_engine::MasterKeyError;
 use serde_json::json;
 
 use crate::config::ConfigError;
@@ -22,6 +23,9 @@ pub(crate) const UNAUTHORIZED: u8 = 5;
 /// The server is overloaded; the same command may succeed later.
 pub(crate) const TRY_LATER: u8 = 6;
 
+/// The master key is missing, not the one that the database needs, or not kept private.
+pub(crate) const NO_KEY: u8 = 7;
+
 /// The codes, for `--help`.
 pub(crate) const HELP: &str = "Exit codes:
   0  done
@@ -30,7 +34,8 @@ pub(crate) const HELP: &str = "Exit codes:
   3  the server was not reached or did not answer
   4  what was named does not exist
   5  the token is missing, wrong, or lacks the scope
-  6  the server is overloaded; try again later";
+  6  the server is overloaded; try again later
+  7  the master key is missing, not the one that the database needs, or not kept private";
 
 /// A mistake in how a command was called, found after parsing.
 #[derive(Debug)]
@@ -48,6 +53,9 @@ impl std::error::Error for Usage {}
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() || error.is::<ConfigError>() {
         return USAGE;
+    }
+    if error.is::<MasterKeyError>() {
+        return NO_KEY;
     }
     match error.downcast_ref::<ClientError>() {
         Some(ClientError::BaseUrl { .. } | ClientError::Argument { .. }) => USAGE,
@@ -163,6 +171,7 @@ mod tests {
             (refused(422), FAILED),
             (refused(500), FAILED),
             (anyhow::anyhow!("disk"), FAILED),
+            (MasterKeyError::Random.into(), NO_KEY),
         ];
         for (error, expected) in cases {
             assert_eq!(code(&error), expected, "{error}");

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::config::{Config, ConfigFlags, LogFormat, environment, load};
+use crate::database::{self, Database};
 use crate::exit::Usage;
 
 /// What follows the database's name in that of the file with the operator's token.
@@ -83,28 +84,25 @@ impl Running {
             .into());
         }
         raise_open_files();
-        let path = database_path(&config.database)?;
+        let database = Database::of(config)?;
         // Listening first: a port in use must not touch the database.
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
-        let (store, writer) = {
-            let path = path.clone();
-            tokio::task::spawn_blocking(move || {
-                postrider_sqlite::open(&path, postrider_sqlite::SqliteConfig::default())
-            })
-            .await??
-        };
+        let path = database.path.clone();
+        let (store, writer, key) = tokio::task::spawn_blocking(move || database.open()).await??;
         let directory = path
             .parent()
             .filter(|p| !p.as_os_str().is_empty())
             .map_or_else(|| PathBuf::from("."), Path::to_path_buf);
         let dispatcher = dispatcher(config)?;
         let engine =
-            Engine::start(engine_config(config, &directory)?, store, Box::new(writer), dispatcher).await?;
+            Engine::start(engine_config(config, &directory)?, store, Box::new(writer), dispatcher, key)
+                .await?;
         engine.ensure_operator().await?;
         let configured = config.admin_token.as_ref().map(|token| token.expose().to_owned());
-        let admin_token = engine.ensure_admin_token(configured.as_deref(), &token_file(&path)).await?;
+        let token_file = database::beside(&path, TOKEN_SUFFIX);
+        let admin_token = engine.ensure_admin_token(configured.as_deref(), &token_file).await?;
         let grace = Duration::from_secs(config.shutdown_grace_s);
         let (stop, stopped) = oneshot::channel();
         let server_config = ServerConfig { grace: grace / 2, ..ServerConfig::default() };
@@ -128,18 +126,6 @@ impl Running {
         }
         self.engine.stop(self.grace.saturating_sub(begun.elapsed())).await;
     }
-}
-
-/// The path in a `sqlite:` database URL.
-fn database_path(database: &str) -> anyhow::Result<PathBuf> {
-    let Some(path) = database.strip_prefix("sqlite:") else {
-        return Err(Usage("database must be sqlite: and a path, such as sqlite:./postrider.db".into()).into());
-    };
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() {
-        return Err(Usage("database names no file: write sqlite:./postrider.db".into()).into());
-    }
-    Ok(PathBuf::from(path))
 }
 
 fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConfig> {
@@ -177,13 +163,6 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
             directory: Some(directory.to_path_buf()),
         },
     })
-}
-
-/// Beside the database, under its name: two servers in one directory have a token each.
-fn token_file(database: &Path) -> PathBuf {
-    let mut file = database.as_os_str().to_owned();
-    file.push(TOKEN_SUFFIX);
-    file.into()
 }
 
 fn url_policy(config: &Config) -> anyhow::Result<UrlPolicy> {

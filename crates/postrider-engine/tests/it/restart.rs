@@ -7,13 +7,14 @@ use bytes::Bytes;
 use postrider_core::endpoint::EndpointConfig;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{Accepted, Edit, Event, Group, Owed, Start, Status};
+use postrider_core::seal::{Binding, DataKey};
 use postrider_core::tenant::TenantConfig;
 use postrider_core::time::Timestamp;
 use postrider_engine::log::{Delivery, LogFilter};
 use postrider_sqlite::SqliteConfig;
 use postrider_store::{Store as _, Writer as _};
 
-use crate::stand::{Stand, eventually};
+use crate::stand::{DATA_KEY, Stand, eventually};
 
 const TENANT: TenantNo = TenantNo(1);
 const ENDPOINT: EndpointNo = EndpointNo(1);
@@ -57,7 +58,11 @@ fn crash_after_a_removal(directory: &std::path::Path) {
             id: "ep_gone".into(),
             version: 1,
             doc: config.to_doc(),
-            secrets: Bytes::copy_from_slice(config.secrets().as_bytes()),
+            secrets: DataKey::new(&DATA_KEY).seal(
+                Binding::endpoint(ENDPOINT, 1),
+                config.secrets().as_bytes(),
+                [1; 12],
+            ),
             at: AT,
         },
     ];

@@ -12,6 +12,7 @@ use postrider_core::endpoint::EndpointConfig;
 use postrider_core::id::TenantNo;
 use postrider_core::publication::{Publication, Receipt, Refusal};
 use postrider_core::record::{Group, KeyHash};
+use postrider_core::seal::DataKey;
 use postrider_core::tenant::TenantConfig;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{Engine, EngineConfig, WriterConfig};
@@ -20,6 +21,8 @@ use postrider_store::{Maintenance, StoreError, Writer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+/// The key of every database.
+pub(crate) const DATA_KEY: [u8; 32] = [7; 32];
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -120,7 +123,9 @@ impl Stand {
             node: Default::default(),
             writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
         };
-        let engine = Engine::start(config, store, Box::new(writer), dispatcher).await.unwrap();
+        let engine = Engine::start(config, store, Box::new(writer), dispatcher, DataKey::new(&DATA_KEY))
+            .await
+            .unwrap();
         let (tenant, _) =
             engine.put_tenant("acme".parse().unwrap(), &TenantConfig::named("Acme")).await.unwrap();
         let arrived = Arc::new(Mutex::new(BTreeMap::new()));

@@ -145,8 +145,8 @@ pub(super) async fn secret(
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
     Query::none(&uri)?;
-    let endpoint = app.engine().endpoint(tenant.no, &id)?;
-    Ok(super::secret_json(StatusCode::OK, &json!({"secret": endpoint.config.secret.reveal()})))
+    let secret = app.engine().endpoint_secret(tenant.no, &id)?;
+    Ok(super::secret_json(StatusCode::OK, &json!({"secret": secret.reveal()})))
 }
 
 /// Send an example of an event type now, and answer with the attempt.
@@ -182,7 +182,7 @@ pub(super) async fn test(
 }
 
 fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> {
-    let mut shown = view.config.public_view();
+    let mut shown = view.config.view();
     let (state, retry_at, reason) = match &view.standing.state {
         EndpointState::Active => ("active", None, None),
         EndpointState::Paused => ("paused", None, None),

@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use metrics_exporter_prometheus::PrometheusHandle;
+use postrider_core::seal::DataKey;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{Engine, EngineConfig, WriterConfig};
 use postrider_server::ServerConfig;
@@ -90,7 +91,10 @@ impl Server {
             node: Default::default(),
             writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
         };
-        let engine = Engine::start(engine_config, store, Box::new(writer), dispatcher).await.unwrap();
+        let engine =
+            Engine::start(engine_config, store, Box::new(writer), dispatcher, DataKey::new(&[7; 32]))
+                .await
+                .unwrap();
         engine.ensure_operator().await.unwrap();
         engine.ensure_admin_token(Some(ADMIN), std::path::Path::new("/nonexistent")).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use figment::Provider;
 use figment::providers::Serialized;
 use figment::value::Value;
+use postrider_core::seal::MasterKey;
 
 use super::Config;
 use super::load::{Fault, Loaded, SECRET_KEYS, leaves};
@@ -26,6 +27,7 @@ pub(super) fn faults(config: &Config, source: impl Fn(&str) -> String) -> Vec<Fa
     listen(config, &mut found);
     database(config, &mut found);
     admin_token(config, &mut found);
+    master_keys(config, &mut found);
     log(config, &mut found);
     ranges(config, &mut found);
     retry(config, &mut found);
@@ -90,6 +92,15 @@ fn admin_token(config: &Config, found: &mut Found<'_>) {
     }
     if !token.bytes().all(|b| b.is_ascii_graphic()) {
         found.push("admin_token", "may hold only visible ASCII characters, since it travels in a header");
+    }
+}
+
+fn master_keys(config: &Config, found: &mut Found<'_>) {
+    let keys = [("master_key", &config.master_key), ("previous_master_key", &config.previous_master_key)];
+    for (name, key) in keys {
+        if let Some(Err(form)) = key.as_ref().map(|key| MasterKey::parse(key.expose())) {
+            found.push(name, form);
+        }
     }
 }
 

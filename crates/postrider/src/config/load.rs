@@ -17,7 +17,7 @@ const ENV_OF_COMMANDS: [&str; 4] =
 /// Kubernetes gives every pod such variables for a service called `postrider`.
 const ENV_OF_KUBERNETES: [&str; 2] = ["POSTRIDER_PORT", "POSTRIDER_SERVICE_"];
 /// Keys whose values no message may repeat.
-pub(super) const SECRET_KEYS: [&str; 1] = ["admin_token"];
+pub(super) const SECRET_KEYS: [&str; 3] = ["admin_token", "master_key", "previous_master_key"];
 /// A configuration file larger than this is not one.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 

@@ -120,7 +120,7 @@ fn a_key_in_the_wrong_table_is_pointed_home() {
 #[test]
 fn values_out_of_range_are_refused() {
     let token = "short";
-    let cases: [(&str, &str); 19] = [
+    let cases: [(&str, &str); 22] = [
         ("listen = \"localhost:8700\"", "listen: "),
         ("dev = true\nlisten = \"0.0.0.0:8700\"", "listen: 0.0.0.0:8700 is reached from other machines"),
         ("database = \"mysql:x\"", "database: must be sqlite:"),
@@ -129,6 +129,12 @@ fn values_out_of_range_are_refused() {
         ("admin_token = \"hunter2\"", "admin_token: has fewer than 32"),
         ("admin_token = \"hunter2hunter2hunter2hunter2 hunter2\"", "admin_token: may hold only visible"),
         ("admin_token = 5", "admin_token: must be a text"),
+        ("master_key = \"hunter2\"", "master_key: must be the base64 of 32 bytes"),
+        ("master_key = 5", "master_key: must be a text"),
+        (
+            "previous_master_key = \"aHVudGVyMg==hunter2\"",
+            "previous_master_key: must be the base64 of 32 bytes",
+        ),
         ("log = \"info,,\"", "log: "),
         ("log_format = \"xml\"", "log_format: "),
         ("max_batch_bytes = 2048\nmax_event_bytes = 4096", "max_batch_bytes: is less than"),
@@ -185,7 +191,12 @@ fn a_named_file_must_exist() {
 fn no_output_shows_a_secret() {
     let token = "hunter2hunter2hunter2hunter2hunter2";
     let (_file, flags) = file("database = \"postgres://u:hunter2@h/db\"\n");
-    let loaded = load(&flags, env(&[("POSTRIDER_ADMIN_TOKEN", token)]));
+    let variables = [
+        ("POSTRIDER_ADMIN_TOKEN", token),
+        ("POSTRIDER_MASTER_KEY", token),
+        ("POSTRIDER_PREVIOUS_MASTER_KEY", token),
+    ];
+    let loaded = load(&flags, env(&variables));
     let described = format!("{:?}{:?}", describe(&loaded), loaded.config.admin_token);
     let shown = format!("{described}{}", loaded.into_config().unwrap_err());
     assert!(!shown.contains("hunter2"), "{shown}");
@@ -234,6 +245,8 @@ fn the_example_file_explains_every_key_and_shows_its_default() {
     // What is not set by default has a sample instead.
     let mut shown = loaded.config;
     assert!(shown.admin_token.take().is_some());
+    assert!(shown.master_key.take().is_some() && shown.previous_master_key.take().is_some());
+    assert!(shown.master_key_file.take().is_some());
     assert!(shown.outbound.extra_ca_file.take().is_some());
     assert_eq!(shown, Config::default());
     for line in include_str!("../../../../../postrider.example.toml").lines() {
