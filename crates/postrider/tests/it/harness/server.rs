@@ -1,5 +1,6 @@
 //! The real program as a child process: started, stopped, killed, and started again on the same file.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -183,6 +184,19 @@ impl Server {
 
     pub(crate) fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// How it is to be started from now on.
+    pub(crate) fn set_up(&mut self, setup: Setup) {
+        self.setup = setup;
+    }
+
+    /// All its files, but for what it logged.
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = std::fs::read_dir(self.directory.path()).unwrap().map(Result::unwrap);
+        let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+        let files = files.filter(|(_, path)| *path != self.log_path());
+        files.map(|(name, path)| (name, std::fs::read(path).unwrap())).collect()
     }
 
     /// Its database file.

@@ -17,6 +17,7 @@ mod ordering;
 mod own_network;
 mod receivers;
 mod retries;
+mod secrets;
 mod start;
 mod tls;
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::{Server, Setup, within};
 
 /// Starts a server that is expected to give up.
-async fn refused(setup: &Setup, database: &Path) -> Output {
+pub(super) async fn refused(setup: &Setup, database: &Path) -> Output {
     let mut child = setup.command(database).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let ended = within(Duration::from_secs(10), "the server gives up", async || child.try_wait().unwrap());
     let status = ended.await;
@@ -20,7 +20,7 @@ async fn refused(setup: &Setup, database: &Path) -> Output {
     output
 }
 
-fn message(output: &Output) -> String {
+pub(super) fn message(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
