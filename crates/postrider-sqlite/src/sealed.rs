@@ -86,7 +86,7 @@ fn seal_all(conn: &Connection, seal: &mut Seal<'_>) -> Res<()> {
 /// that fails (it needs as much room again, beside the database and where temporary files go), the next start tries again.
 fn wipe(conn: &Connection) {
     tracing::info!(
-        "secrets are sealed from now on; this once the database is written anew, to wipe what they left in clear"
+        "the database kept secrets in clear; they are encrypted now, and this once the file is written anew to wipe what is left"
     );
     let wiped = (|| -> Res<()> {
         conn.execute_batch("VACUUM")?;

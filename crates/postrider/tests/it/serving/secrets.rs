@@ -215,6 +215,34 @@ async fn abuse_a106_secrets_that_were_moved_in_the_database_stop_their_endpoints
     }
 }
 
+#[tokio::test]
+async fn abuse_a106_a_lost_key_costs_the_secrets_and_nothing_else() {
+    let mut server = Server::start().await;
+    let receiver = Receiver::start().await;
+    let acme = server.tenant("acme").await;
+    let spec = json!({"url": receiver.url()});
+    let endpoint = acme.endpoint(spec.clone()).await;
+    let before = acme.publish(json!({})).await;
+    acme.wait_for_status(&before, "succeeded").await;
+    server.stop().await;
+    std::fs::remove_file(key_file(&server)).unwrap();
+    let guide = include_str!("../../../../../docs/operations.md");
+    let remedy =
+        guide.lines().find_map(|line| line.strip_prefix("sqlite3 postrider.db \"")?.strip_suffix('"'));
+    let remedy = remedy.filter(|remedy| remedy.contains("keys")).unwrap();
+    rusqlite::Connection::open(server.database()).unwrap().execute_batch(remedy).unwrap();
+    server.start_again().await;
+    let acme = acme.at(server.api());
+    let event = acme.publish(json!({})).await;
+    let failed = acme.wait_for_status(&event, "failed").await;
+    assert!(failed["attempts"][0]["error"].to_string().contains("secrets cannot be read"), "{failed}");
+    acme.api.delete(&endpoint.path).await.ok(204);
+    let again = acme.endpoint(spec).await;
+    let event = acme.publish(json!({})).await;
+    receiver.wait_for_event(&event, 1).await[0].verify(&again.secret);
+    assert_eq!(acme.delivery_of(&before).await["status"], "succeeded");
+}
+
 /// What is planted to be searched for.
 struct Planted {
     /// Must be found in no file and no output.
