@@ -110,7 +110,7 @@ pub fn unlock(
     }
     let Some(fitting) = previous.filter(fits) else {
         let previous = previous.map(|key| format!(", and previous_master_key is {}", key.fingerprint()));
-        let found = format!("{}{}", source.describe(present.key()), previous.unwrap_or_default());
+        let found = format!("{}{}", source.describe(&present), previous.unwrap_or_default());
         return Err(MasterKeyError::NotHere { needs, found });
     };
     let key = stored.unwrap_by(fitting).map_err(damaged)?;
@@ -188,15 +188,14 @@ impl MasterKeySource {
     }
 
     /// Says what was found where.
-    fn describe(&self, key: Option<&MasterKey>) -> String {
-        match (self, key.map(MasterKey::fingerprint)) {
-            (Self::Given(_), Some(given)) => format!("master_key is {given}"),
-            (Self::File(file) | Self::Beside(file), Some(held)) => {
-                format!("the one in {} is {held}", file.display())
-            }
-            (Self::Given(_), None) => "there is none".to_owned(),
-            (Self::File(file) | Self::Beside(file), None) => {
+    fn describe(&self, present: &Present<'_>) -> String {
+        match (present, self) {
+            (Present::Nowhere(file), _) => {
                 format!("neither master_key nor master_key_file is set, and there is no {}", file.display())
+            }
+            (Present::Key(key), Self::Given(_)) => format!("master_key is {}", key.fingerprint()),
+            (Present::Key(key), Self::File(file) | Self::Beside(file)) => {
+                format!("the one in {} is {}", file.display(), key.fingerprint())
             }
         }
     }
