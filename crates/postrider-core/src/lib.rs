@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod event;
 pub mod fault;
 pub mod fields;
+pub mod filter;
 pub mod id;
 pub mod json;
 pub mod key;

@@ -177,6 +177,7 @@ fn policy_of_removed(version: u32) -> Policy {
     Policy {
         version,
         patterns: Vec::new(),
+        filters: None,
         enabled: true,
         pause_skips: false,
         ordered: false,

@@ -191,6 +191,30 @@ impl<'a> Object<'a> {
         Some(out)
     }
 
+    /// Reads an array of at most `max` objects, if it is there. Faults inside an object come at its index.
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut read: impl FnMut(&mut Object<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut pointer = self.pointer.clone();
+        escape_into(&mut pointer, name);
+        let items = self.list(name, max, Ok)?;
+        let mut out = Vec::with_capacity(items.len());
+        for (i, item) in items.into_iter().enumerate() {
+            let pointer = format!("{pointer}/{i}");
+            match Object::open(item, pointer.clone()) {
+                Ok(mut inner) => {
+                    out.extend(read(&mut inner));
+                    inner.finish().into_iter().for_each(|fault| self.push(fault));
+                }
+                Err(detail) => self.push(Fault::new(pointer, detail)),
+            }
+        }
+        Some(out)
+    }
+
     /// Reads an object whose names are free, of at most `max` members, if it is there.
     pub fn map<T>(
         &mut self,

@@ -171,6 +171,7 @@ pub(crate) fn policy() -> Policy {
     Policy {
         version: 1,
         patterns: vec![Pattern::All],
+        filters: None,
         enabled: true,
         pause_skips: false,
         ordered: false,

@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode, Uri};
 use postrider_core::endpoint::EndpointConfig;
-use postrider_core::json::Object;
+use postrider_core::json::{Members, Object};
 use postrider_core::subscription::is_type_name;
 use postrider_core::token::Scope;
 use postrider_engine::{EndpointState, EndpointView, Tenant};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::deliveries::AttemptBody;
 use super::path::Path;
@@ -181,7 +181,7 @@ pub(super) async fn test(
     Ok(answer(StatusCode::OK, &AttemptBody::from(&attempt)))
 }
 
-fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> {
+fn shown(tenant: &Tenant, view: &EndpointView) -> Members {
     let mut shown = view.config.view();
     let (state, retry_at, reason) = match &view.standing.state {
         EndpointState::Active => ("active", None, None),
@@ -201,6 +201,6 @@ fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> {
         ("retry_at", json!(retry_at)),
         ("reason", json!(reason)),
     ];
-    shown.extend(further.map(|(name, value)| (name.to_owned(), value)));
+    shown.extend(further.map(|(name, value)| (name.to_owned(), value.into())));
     shown
 }
