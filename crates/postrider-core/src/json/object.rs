@@ -92,7 +92,12 @@ impl<'a> Object<'a> {
         self.noting(name, read(value))
     }
 
-    /// Reads a field of which every value counts, `null` too.
+    /// Reads a field, if it is there, of which every value counts, `null` too.
+    pub fn optional_raw(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.find(name)
+    }
+
+    /// Reads a field that must be there, of which every value counts, `null` too.
     pub fn required_raw(&mut self, name: &'static str) -> Option<&'a RawValue> {
         let found = self.find(name);
         if found.is_none() {

@@ -18,12 +18,13 @@ pub use self::commit::{Begun, Known};
 pub use self::common::NodeConfig;
 use self::common::{Common, Owner};
 pub use self::input::{
-    Attempt, Change, Counts, Directive, Effects, Finished, Input, Load, PageRead, Reply, Restored, Standing,
-    State, Wanted, What,
+    Attempt, Change, Counts, Directive, Effects, Finished, Input, Judgement, Load, PageRead, Reply, Restored,
+    Standing, State, Wanted, What,
 };
 pub use crate::shard::CHANGING;
 
 use self::commit::Intake;
+use crate::event::Sample;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
 use crate::record::ErrorKind;
 use crate::shard::{Readiness, Shard};
@@ -314,6 +315,18 @@ impl<R> Node<R> {
     /// How an endpoint stands.
     pub fn standing(&self, tenant: TenantNo, endpoint: EndpointNo) -> Option<Standing> {
         self.shards[usize::from(ShardNo::of(tenant).0)].standing(endpoint)
+    }
+
+    /// What would become of an event at each of some endpoints of a tenant, by what decides when one is accepted; `None` for
+    /// an endpoint that does not exist (any more).
+    pub fn judge(
+        &self,
+        tenant: TenantNo,
+        sample: &Sample,
+        endpoints: &[EndpointNo],
+    ) -> Vec<Option<Judgement>> {
+        let shard = &self.shards[usize::from(ShardNo::of(tenant).0)];
+        shard.judge(tenant, sample, endpoints, self.common.config.backlog_max)
     }
 
     /// How long the endpoint at the head of the ring has waited for its turn.

@@ -4,12 +4,14 @@
 //! inputs and the time, and collects what is to be done.
 
 mod drop;
+mod judge;
 mod lane;
 mod outcome;
 mod page;
 mod request;
 mod slot;
 mod start;
+mod tenant;
 
 use rustc_hash::FxHashMap;
 
@@ -25,8 +27,9 @@ use crate::node::{Restored, Standing, State};
 use crate::policy::Policy;
 use crate::publication::Publication;
 use crate::record::{Accepted, Event, KeyHash, LaneKey, Owed, Place, Reason, Start};
-use crate::subscription::Subscriptions;
 use crate::time::Timestamp;
+
+use self::tenant::Tenant;
 
 /// A delivery that is being attempted.
 pub(crate) struct Flight {
@@ -41,7 +44,7 @@ type Flights = FxHashMap<Position, Flight>;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Shard {
-    subscriptions: FxHashMap<TenantNo, Subscriptions>,
+    tenants: FxHashMap<TenantNo, Tenant>,
     pub(crate) slots: FxHashMap<EndpointNo, Slot>,
     /// Deliveries that are being attempted.
     pub(crate) flights: Flights,
@@ -54,7 +57,7 @@ impl Shard {
         let Restored { no, tenant, policy, deleted, health, last_sequence, has_pending, blocking, held } =
             restored;
         if !deleted {
-            self.subscriptions.entry(tenant).or_default().insert(no, &policy.patterns);
+            self.tenants.entry(tenant).or_default().insert(no, &policy);
         }
         let mut slot = Slot::new(no, tenant, policy, now);
         slot.sequence = last_sequence;
@@ -101,22 +104,22 @@ impl Shard {
         now: Timestamp,
         common: &mut Common,
     ) {
-        let index = self.subscriptions.entry(tenant).or_default();
+        let owner = self.tenants.entry(tenant).or_default();
         let Some(slot) = self.slots.get_mut(&no) else {
-            index.insert(no, &policy.patterns);
+            owner.insert(no, &policy);
             self.slots.insert(no, Slot::new(no, tenant, policy, now));
             return;
         };
-        index.remove(no, &slot.policy.patterns);
-        index.insert(no, &policy.patterns);
+        owner.remove(no, &slot.policy);
+        owner.insert(no, &policy);
         slot.change(policy, now, common);
     }
 
     /// Removes an endpoint; its pending work is ended in steps.
     pub(crate) fn delete_endpoint(&mut self, no: EndpointNo, now: Timestamp, common: &mut Common) {
-        let Some(slot) = self.slots.get_mut(&no) else { return };
-        if let Some(index) = self.subscriptions.get_mut(&slot.tenant) {
-            index.remove(no, &slot.policy.patterns);
+        let Some(slot) = self.slots.get_mut(&no).filter(|slot| !slot.deleted) else { return };
+        if let Some(owner) = self.tenants.get_mut(&slot.tenant) {
+            owner.remove(no, &slot.policy);
         }
         slot.deleted = true;
         slot.drained = false;
@@ -137,7 +140,7 @@ impl Shard {
         for &no in &gone {
             self.delete_endpoint(no, now, common);
         }
-        self.subscriptions.remove(&tenant);
+        self.tenants.remove(&tenant);
         gone
     }
 
@@ -166,8 +169,11 @@ impl Shard {
         let subject = event.subject.as_deref().map(|subject| KeyHash::subject(event.tenant, subject));
         let own_id = event.own_id.as_deref().map(|id| KeyHash::own_id(event.tenant, id));
         let mut deliveries = Vec::new();
-        if let Some(index) = self.subscriptions.get(&event.tenant) {
-            index.matching(&event.event_type, &mut self.matching);
+        if let Some(tenant) = self.tenants.get(&event.tenant) {
+            tenant.subscriptions.matching(&event.event_type, &mut self.matching);
+            if tenant.filters() {
+                judge::keep_passing(&mut self.matching, &self.slots, &event.attributes, &event.data);
+            }
             deliveries.reserve_exact(self.matching.len());
             for no in &self.matching {
                 let Some(slot) = self.slots.get_mut(no) else { continue };
@@ -197,9 +203,9 @@ impl Shard {
 }
 
 impl Slot {
-    /// How a delivery begins that is accepted now.
-    fn receive(&mut self, key: Option<KeyHash>, backlog_max: u64) -> Start {
-        let skipped = if self.disabled.is_some() {
+    /// Why it does not take what comes now.
+    fn skips(&self, backlog_max: u64) -> Option<Reason> {
+        if self.disabled.is_some() {
             Some(Reason::EndpointDisabled)
         } else if !self.policy.enabled && self.policy.pause_skips {
             Some(Reason::Paused)
@@ -207,8 +213,12 @@ impl Slot {
             Some(Reason::BacklogFull)
         } else {
             None
-        };
-        if let Some(reason) = skipped {
+        }
+    }
+
+    /// How a delivery begins that is accepted now.
+    fn receive(&mut self, key: Option<KeyHash>, backlog_max: u64) -> Start {
+        if let Some(reason) = self.skips(backlog_max) {
             return Start::Skipped(reason);
         }
         self.pending += 1;
