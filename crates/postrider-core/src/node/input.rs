@@ -247,6 +247,8 @@ pub struct Judgement {
 pub struct Counts {
     /// Events accepted.
     pub accepted: u64,
+    /// Events refused because their tenant's quota is used up.
+    pub refused: u64,
     /// Deliveries owed.
     pub owed: u64,
     /// Attempts acknowledged.

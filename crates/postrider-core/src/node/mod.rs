@@ -28,6 +28,7 @@ use crate::event::Sample;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
 use crate::record::ErrorKind;
 use crate::shard::{Readiness, Shard};
+use crate::tenant::Quotas;
 use crate::time::Timestamp;
 
 /// Attempts that one endpoint may start in its turn.
@@ -84,6 +85,11 @@ impl<R> Node<R> {
         let owner = (restored.tenant, restored.no);
         self.shards[usize::from(ShardNo::of(owner.0).0)].restore(restored, now, &mut self.common);
         self.poke(owner, now);
+    }
+
+    /// Limits what a tenant may take up, from now on; one that was never limited has no bounds.
+    pub fn set_quotas(&mut self, tenant: TenantNo, quotas: Quotas, now: Timestamp) {
+        self.shards[usize::from(ShardNo::of(tenant).0)].set_quotas(tenant, quotas, now);
     }
 
     /// Something happened.
@@ -181,6 +187,7 @@ impl<R> Node<R> {
             shard.slots.remove(&owner.1);
             return;
         }
+        slot.settle_count();
         slot.overtake(now, &mut self.common);
         slot.want_pages(now, &mut self.common);
         let mut wake = slot.next_duty(now);
@@ -315,6 +322,11 @@ impl<R> Node<R> {
     /// How an endpoint stands.
     pub fn standing(&self, tenant: TenantNo, endpoint: EndpointNo) -> Option<Standing> {
         self.shards[usize::from(ShardNo::of(tenant).0)].standing(endpoint)
+    }
+
+    /// How many deliveries of a tenant are pending, over all its endpoints, as far as known.
+    pub fn pending(&self, tenant: TenantNo) -> u64 {
+        self.shards[usize::from(ShardNo::of(tenant).0)].pending(tenant)
     }
 
     /// What would become of an event at each of some endpoints of a tenant, by what decides when one is accepted; `None` for

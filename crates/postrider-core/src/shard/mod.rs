@@ -8,6 +8,7 @@ mod judge;
 mod lane;
 mod outcome;
 mod page;
+mod pending;
 mod request;
 mod slot;
 mod start;
@@ -25,8 +26,9 @@ use crate::id::{EndpointNo, Position, TenantNo};
 use crate::node::common::Common;
 use crate::node::{Restored, Standing, State};
 use crate::policy::Policy;
-use crate::publication::Publication;
+use crate::publication::{Publication, Refusal};
 use crate::record::{Accepted, Event, KeyHash, LaneKey, Owed, Place, Reason, Start};
+use crate::tenant::Quotas;
 use crate::time::Timestamp;
 
 use self::tenant::Tenant;
@@ -56,10 +58,11 @@ impl Shard {
     pub(crate) fn restore(&mut self, restored: Restored, now: Timestamp, common: &mut Common) {
         let Restored { no, tenant, policy, deleted, health, last_sequence, has_pending, blocking, held } =
             restored;
+        let owner = self.tenants.entry(tenant).or_default();
         if !deleted {
-            self.tenants.entry(tenant).or_default().insert(no, &policy);
+            owner.insert(no, &policy);
         }
-        let mut slot = Slot::new(no, tenant, policy, now);
+        let mut slot = Slot::new(no, tenant, policy, &owner.pending, now);
         slot.sequence = last_sequence;
         slot.deleted = deleted;
         if let Some(at) = health.tripped_at {
@@ -107,7 +110,7 @@ impl Shard {
         let owner = self.tenants.entry(tenant).or_default();
         let Some(slot) = self.slots.get_mut(&no) else {
             owner.insert(no, &policy);
-            self.slots.insert(no, Slot::new(no, tenant, policy, now));
+            self.slots.insert(no, Slot::new(no, tenant, policy, &owner.pending, now));
             return;
         };
         owner.remove(no, &slot.policy);
@@ -144,14 +147,29 @@ impl Shard {
         gone
     }
 
+    /// Limits what a tenant may take up.
+    pub(crate) fn set_quotas(&mut self, tenant: TenantNo, quotas: Quotas, now: Timestamp) {
+        self.tenants.entry(tenant).or_default().set_quotas(quotas, now);
+    }
+
+    /// How many deliveries of a tenant are pending, as far as known.
+    pub(crate) fn pending(&self, tenant: TenantNo) -> u64 {
+        self.tenants.get(&tenant).map_or(0, |tenant| tenant.pending.get())
+    }
+
     /// Decides whom an event is owed to. Sequence numbers are given here.
+    ///
+    /// # Errors
+    /// Why its tenant may not have another one accepted now.
     pub(crate) fn accept(
         &mut self,
         publication: Publication,
         position: Position,
         now: Timestamp,
         backlog_max: u64,
-    ) -> Accepted {
+    ) -> Result<Accepted, Refusal> {
+        let tenant = self.tenants.get_mut(&publication.tenant);
+        let tenant = tenant.map(|tenant| tenant.admit(now).map(|()| &*tenant)).transpose()?;
         let event = Event {
             position,
             tenant: publication.tenant,
@@ -169,7 +187,7 @@ impl Shard {
         let subject = event.subject.as_deref().map(|subject| KeyHash::subject(event.tenant, subject));
         let own_id = event.own_id.as_deref().map(|id| KeyHash::own_id(event.tenant, id));
         let mut deliveries = Vec::new();
-        if let Some(tenant) = self.tenants.get(&event.tenant) {
+        if let Some(tenant) = tenant {
             tenant.subscriptions.matching(&event.event_type, &mut self.matching);
             if tenant.filters() {
                 judge::keep_passing(&mut self.matching, &self.slots, &event.attributes, &event.data);
@@ -186,7 +204,7 @@ impl Shard {
             }
         }
         let idempotency = publication.idempotency.or(own_id).zip(publication.body);
-        Accepted { event: std::sync::Arc::new(event), deliveries, idempotency, own_id, key, subject }
+        Ok(Accepted { event: std::sync::Arc::new(event), deliveries, idempotency, own_id, key, subject })
     }
 
     /// How an endpoint stands.
@@ -198,7 +216,7 @@ impl Shard {
             (None, Some(retry_at)) => State::Tripped { retry_at },
             (None, None) => State::Active,
         };
-        Some(Standing { state, sequence: slot.sequence, pending: slot.pending })
+        Some(Standing { state, sequence: slot.sequence, pending: slot.pending.get() })
     }
 }
 
@@ -209,7 +227,7 @@ impl Slot {
             Some(Reason::EndpointDisabled)
         } else if !self.policy.enabled && self.policy.pause_skips {
             Some(Reason::Paused)
-        } else if self.pending >= backlog_max {
+        } else if self.pending.get() >= backlog_max {
             Some(Reason::BacklogFull)
         } else {
             None
@@ -221,7 +239,8 @@ impl Slot {
         if let Some(reason) = self.skips(backlog_max) {
             return Start::Skipped(reason);
         }
-        self.pending += 1;
+        self.pending.begin();
+        self.arriving += 1;
         match key.map(KeyHash::lane).filter(|_| self.ordered) {
             Some(lane) if self.holds_new(lane) => Start::Held(lane),
             _ => Start::Due,

@@ -11,6 +11,7 @@ use postrider_core::node::{CHANGING, Directive, NodeConfig, Reply, State};
 use postrider_core::publication::{Publication, Refusal};
 use postrider_core::record::{ErrorKind, KeyHash, Reason, Status, Trigger};
 use postrider_core::subscription::Pattern;
+use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
 
 use crate::store::Row;
@@ -447,6 +448,84 @@ fn who_asks_is_told_whom_an_event_would_be_owed_to_and_what_would_become_of_it()
     assert_eq!(owed, matches);
 }
 
+fn refused(answers: &[Result<postrider_core::publication::Receipt, Refusal>], quota: &str) -> Vec<bool> {
+    let by_quota =
+        |refusal: &Refusal| matches!(refusal, Refusal::OverQuota { quota: name, .. } if *name == quota);
+    assert!(answers.iter().all(|answer| answer.as_ref().err().is_none_or(by_quota)), "{answers:?}");
+    answers.iter().map(Result::is_err).collect()
+}
+
+#[test]
+fn abuse_a82_a_tenant_that_owes_what_it_may_owe_gets_nothing_more_accepted_until_something_ends() {
+    let mut w = with_endpoint(|_| {});
+    w.put(2, |_| {});
+    w.put_for(3, TenantNo(2), |_| {});
+    w.quotas(TENANT, Quotas { pending: Some(5), ..Quotas::default() });
+    w.quotas(TenantNo(2), Quotas::default());
+    for no in 1..=3 {
+        w.mode(no, Mode::Hang);
+    }
+    run(&mut w, secs(1));
+    // An event is taken whole: the third passes the quota by one.
+    let call = w.publish(vec![event(None), event(None), event(None), event(None), keyed(7, 1)]);
+    run(&mut w, secs(1));
+    assert_eq!(refused(published(&w, call), "pending"), [false, false, false, true, true]);
+    assert_eq!(w.node.pending(TENANT), 6);
+    let other = w.publish((0..10).map(|_| Publication { tenant: TenantNo(2), ..event(None) }).collect());
+    run(&mut w, secs(1));
+    assert!(published(&w, other).iter().all(Result::is_ok));
+    // What a crash finds pending counts too.
+    w.crash();
+    run(&mut w, secs(1));
+    let call = w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(refused(published(&w, call), "pending"), [true]);
+    for no in 1..=2 {
+        w.mode(no, Mode::Always(Answer::ok()));
+    }
+    let under_way: Vec<u64> = w.flying.keys().copied().collect();
+    under_way.into_iter().for_each(|id| w.finish(id));
+    run(&mut w, secs(100));
+    assert_eq!(w.node.pending(TENANT), 0);
+    let call = w.publish(vec![keyed(7, 1)]);
+    run(&mut w, secs(1));
+    assert!(published(&w, call)[0].is_ok(), "a key that was refused is still free");
+}
+
+#[test]
+fn abuse_a82_events_beyond_the_rate_are_refused_and_a_known_key_still_gets_its_answer() {
+    let mut w = with_endpoint(|_| {});
+    w.quotas(TENANT, Quotas { events_per_second: Some(4), ..Quotas::default() });
+    let call = w.publish((0..6_u64).map(|n| keyed(n.into(), 1)).collect());
+    run(&mut w, ms(10));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false, false, false, false, true, true]);
+    let Err(Refusal::OverQuota { retry_after, allowed, .. }) = published(&w, call)[4] else { panic!() };
+    assert!(retry_after <= ms(250) && retry_after > ms(240) && allowed == 4, "{retry_after:?}");
+    // Known keys cost nothing, in whatever company.
+    let again = w.publish(vec![keyed(0, 1), keyed(9, 1), keyed(3, 1), keyed(0, 2)]);
+    run(&mut w, ms(10));
+    let answers = published(&w, again);
+    assert!(answers[0].is_ok() && answers[2].is_ok());
+    assert!(
+        matches!(answers[1], Err(Refusal::OverQuota { .. }))
+            && matches!(answers[3], Err(Refusal::Conflict(_)))
+    );
+    run(&mut w, ms(500));
+    let call = w.publish((0..4).map(|_| event(None)).collect());
+    run(&mut w, ms(10));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false, false, true, true]);
+    // Another quota is in force for what comes next, and a pause earns a second's worth at most.
+    w.quotas(TENANT, Quotas { events_per_second: Some(2), ..Quotas::default() });
+    run(&mut w, secs(60));
+    let call = w.publish((0..3).map(|_| event(None)).collect());
+    run(&mut w, ms(10));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false, false, true]);
+    w.quotas(TENANT, Quotas::default());
+    let call = w.publish((0..100).map(|_| event(None)).collect());
+    run(&mut w, secs(1));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false; 100]);
+}
+
 #[test]
 fn a_deleted_endpoint_is_cancelled_in_steps_and_forgotten() {
     let mut w = with_endpoint(|p| p.ordered = true);
@@ -456,6 +535,7 @@ fn a_deleted_endpoint_is_cancelled_in_steps_and_forgotten() {
     w.delete(1);
     run(&mut w, secs(20));
     assert!(w.store.rows.values().all(|r| !r.pending()));
+    assert_eq!(w.node.pending(TENANT), 0);
     assert!(w.store.rows.values().any(|r| r.reason == Some(Reason::EndpointDeleted)));
     assert_eq!(w.node.standing(TENANT, EndpointNo(1)), None);
     assert_eq!(w.node.memory(), (0, 0));
