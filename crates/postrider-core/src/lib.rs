@@ -14,6 +14,7 @@ pub mod filter;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod matching;
 pub mod node;
 pub mod pace;
 pub mod policy;

@@ -130,9 +130,10 @@ impl Bucket {
         Ok(())
     }
 
-    /// Whether it has all the tokens that it can have: then a new one would do as well.
-    pub fn is_full(&self, rate: Rate, now: Timestamp) -> bool {
-        self.level_at(rate, now) >= Self::full(rate, now).level
+    /// How long until it has all the tokens that it can have, when a new one would do as well; zero if it has them now.
+    pub fn until_full(&self, rate: Rate, now: Timestamp) -> Duration {
+        let missing = Self::full(rate, now).level - self.level_at(rate, now);
+        Duration::from_micros(missing.div_ceil(u64::from(rate.count.max(1))))
     }
 
     fn level_at(&self, rate: Rate, now: Timestamp) -> u64 {
@@ -202,9 +203,9 @@ mod tests {
         let rate = Rate::per_second(1_000_000);
         let mut bucket = Bucket::full(rate, Timestamp::EPOCH);
         for now in [Timestamp::EPOCH, Timestamp::FAR_FUTURE, Timestamp::EPOCH] {
-            assert!(bucket.is_full(rate, now) || now == Timestamp::EPOCH);
+            assert!(bucket.until_full(rate, now) <= Duration::from_micros(2));
             assert_eq!(bucket.take(rate, now), Ok(()));
-            assert!(!bucket.is_full(rate, now));
+            assert!(!bucket.until_full(rate, now).is_zero());
         }
         // A lower rate holds from now on.
         let slow = Rate::per_second(1);

@@ -316,6 +316,11 @@ impl Directory {
         range.filter_map(|(_, no)| endpoints.by_no.get(no)).take(limit).cloned().collect()
     }
 
+    /// How many endpoints a tenant has.
+    pub(crate) fn endpoint_count(&self, tenant: TenantNo) -> usize {
+        self.endpoints.read().by_tenant.get(&tenant).map_or(0, BTreeMap::len)
+    }
+
     /// Makes an endpoint known to attempts alone, before the commit that makes it: the first of them may start as soon
     /// as that commit is done.
     pub(crate) fn stage_endpoint(&self, endpoint: Arc<Endpoint>) {

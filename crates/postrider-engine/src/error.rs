@@ -16,6 +16,14 @@ pub enum ServiceError {
     /// The request has faults.
     #[error("the request is not valid")]
     Invalid(Vec<Fault>),
+    /// The caller asks for too much of it; worth trying again after this time.
+    #[error("{reason}")]
+    TooMany {
+        /// What there is too much of.
+        reason: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// No room now; worth trying again after this time.
     #[error("{reason}")]
     Overloaded {

@@ -12,6 +12,7 @@ mod directory;
 mod driver;
 mod endpoints;
 pub mod error;
+pub mod limits;
 pub mod log;
 mod master_key;
 mod prepared;
@@ -35,9 +36,9 @@ pub use directory::{Endpoint, Tenant, Token};
 pub use driver::{EndpointState, EndpointStatus};
 pub use endpoints::EndpointView;
 pub use master_key::{DatabaseKey, MasterKeyError, MasterKeySource, unlock};
+pub use postrider_core::tenant::OPERATOR;
 pub use readiness::Readiness;
 pub use start::{EngineConfig, StartError};
-pub use tenants::OPERATOR;
 pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};
 pub use writer::WriterConfig;
 
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) directory: Arc<Directory>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: EngineConfig,
+    pub(crate) by_hand: limits::ByHand,
     pub(crate) writer: parking_lot::Mutex<Option<start::WriterThread>>,
 }
 

@@ -232,16 +232,6 @@ pub enum State {
     },
 }
 
-/// Whether an event would be owed to an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
-    /// It would be.
-    pub matches: bool,
-    /// Why, or why not: names the type, attribute or pointer that decides, and where it matches what would become of it
-    /// unless it would be delivered at once. Never holds a value.
-    pub reason: String,
-}
-
 /// Counts since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -18,14 +18,14 @@ pub use self::commit::{Begun, Known};
 pub use self::common::NodeConfig;
 use self::common::{Common, Owner};
 pub use self::input::{
-    Attempt, Change, Counts, Directive, Effects, Finished, Input, Judgement, Load, PageRead, Reply, Restored,
-    Standing, State, Wanted, What,
+    Attempt, Change, Counts, Directive, Effects, Finished, Input, Load, PageRead, Reply, Restored, Standing,
+    State, Wanted, What,
 };
 pub use crate::shard::CHANGING;
 
 use self::commit::Intake;
-use crate::event::Sample;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
+use crate::matching::Candidate;
 use crate::record::ErrorKind;
 use crate::shard::{Readiness, Shard};
 use crate::tenant::Quotas;
@@ -329,16 +329,16 @@ impl<R> Node<R> {
         self.shards[usize::from(ShardNo::of(tenant).0)].pending(tenant)
     }
 
-    /// What would become of an event at each of some endpoints of a tenant, by what decides when one is accepted; `None` for
-    /// an endpoint that does not exist (any more).
-    pub fn judge(
+    /// Some endpoints of a tenant as they stand to an event of this type, by what decides when one is accepted; `None` for an
+    /// endpoint that does not exist (any more).
+    pub fn candidates(
         &self,
         tenant: TenantNo,
-        sample: &Sample,
+        event_type: &str,
         endpoints: &[EndpointNo],
-    ) -> Vec<Option<Judgement>> {
+    ) -> Vec<Option<Candidate>> {
         let shard = &self.shards[usize::from(ShardNo::of(tenant).0)];
-        shard.judge(tenant, sample, endpoints, self.common.config.backlog_max)
+        shard.candidates(tenant, event_type, endpoints, self.common.config.backlog_max)
     }
 
     /// How long the endpoint at the head of the ring has waited for its turn.

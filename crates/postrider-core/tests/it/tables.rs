@@ -7,6 +7,7 @@ use bytes::Bytes;
 use postrider_core::event::Sample;
 use postrider_core::filter::Filters;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::matching::{self, Candidate};
 use postrider_core::node::{CHANGING, Directive, NodeConfig, Reply, State};
 use postrider_core::publication::{Publication, Refusal};
 use postrider_core::record::{ErrorKind, KeyHash, Reason, Status, Trigger};
@@ -400,11 +401,13 @@ fn who_asks_is_told_whom_an_event_would_be_owed_to_and_what_would_become_of_it()
     run(&mut w, secs(3));
     let judge = |w: &World, body: &str| -> Vec<String> {
         let numbers: Vec<EndpointNo> = (1..=9).map(EndpointNo).collect();
-        let judged = w.node.judge(TENANT, &Sample::parse(body.as_bytes()).unwrap(), &numbers);
-        judged
-            .into_iter()
-            .map(|j| j.map_or("unknown".into(), |j| format!("{} {}", j.matches, j.reason)))
-            .collect()
+        let sample = Sample::parse(body.as_bytes()).unwrap();
+        let candidates = w.node.candidates(TENANT, &sample.event_type, &numbers);
+        let judged = |candidate: Option<Candidate>| {
+            let judged = matching::judge(&sample, &[candidate?]);
+            Some(format!("{} {}", judged[0].matches, judged[0].reason))
+        };
+        candidates.into_iter().map(|candidate| judged(candidate).unwrap_or("unknown".into())).collect()
     };
     assert_eq!(
         judge(&w, r#"{"type":"card.used","attributes":{"kind":"a"},"data":{"n":1.5}}"#),
