@@ -20,6 +20,7 @@ pub(crate) enum List {
     Tokens = 2,
     Endpoints = 3,
     Deliveries = 4,
+    Matches = 9,
 }
 
 /// The cursor behind the entry that `at` names, in a list of a tenant (empty: over all of them).

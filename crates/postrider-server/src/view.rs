@@ -1,12 +1,5 @@
 //! What several resources need to show themselves.
 
-use serde_json::{Map, Value};
-
-/// A stored document as the object it is.
-pub(crate) fn stored(doc: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(doc).unwrap_or_default()
-}
-
 /// The cursor of the page after this one. `entries` were read one beyond `limit`, to see whether there is one.
 pub(crate) fn next<T>(entries: &[T], limit: usize, write: impl FnOnce(&T) -> String) -> Option<String> {
     if entries.len() <= limit {

@@ -3,4 +3,5 @@
 
 mod api;
 mod connection;
+mod endpoints;
 mod fixture;
