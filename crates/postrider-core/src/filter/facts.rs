@@ -226,22 +226,21 @@ impl<'e> Walk<'_, 'e, '_> {
     fn pass_container(&mut self) -> Option<()> {
         let mut open = 0_usize;
         loop {
-            match self.text.as_bytes().get(self.at)? {
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let telling = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'))?;
+            self.at += telling;
+            match rest[telling] {
                 b'"' => {
                     self.string()?;
                     continue;
                 }
                 b'{' | b'[' => open += 1,
-                b'}' | b']' => {
-                    open -= 1;
-                    if open == 0 {
-                        self.at += 1;
-                        return Some(());
-                    }
-                }
-                _ => {}
+                _ => open -= 1,
             }
             self.at += 1;
+            if open == 0 {
+                return Some(());
+            }
         }
     }
 }

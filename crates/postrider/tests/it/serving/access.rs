@@ -60,6 +60,36 @@ async fn abuse_a75_a_tenant_made_again_under_its_id_inherits_nothing() {
     assert_eq!(again.ok(202), json!({"id": "own", "deliveries": 0}));
 }
 
+#[tokio::test]
+async fn abuse_a75_an_endpoint_made_again_under_its_id_is_another_one() {
+    let server = Server::start().await;
+    let receiver = Receiver::start().await;
+    receiver.answer(Reply::status(500));
+    let acme = server.tenant("acme").await;
+    let path = acme.path("endpoints/till");
+    let spec = json!({"url": receiver.url(), "retry": {"schedule_s": [600]}});
+    let put = async || acme.api.json("PUT", &path, &spec).await.ok(201);
+    let secret = async || acme.api.get(&format!("{path}/secret")).await.ok(200);
+    put().await;
+    let first = secret().await;
+    acme.publish(json!({"id": "old"})).await;
+    receiver.wait_for(1).await;
+    acme.api.delete(&path).await.ok(204);
+    acme.api.get(&path).await.problem(404);
+    let made = put().await;
+    assert_eq!((&made["sequence"], &made["state"]), (&json!(0), &json!("active")));
+    assert_ne!(secret().await, first);
+    let old = acme.wait_for_status("old", "cancelled").await;
+    assert_eq!(old["reason"], "endpoint_deleted");
+    receiver.answer(Reply::status(204));
+    acme.publish(json!({"id": "new"})).await;
+    assert_eq!(acme.wait_for_status("new", "succeeded").await["sequence"], json!(1));
+    // What the old one was owed cannot be had from the new one.
+    let retry = acme.path(&format!("deliveries/{}/retry", old["id"].as_str().unwrap()));
+    acme.api.send("POST", &retry, &[], b"").await.problem(409);
+    assert_eq!(receiver.of("old").len(), 1);
+}
+
 impl crate::harness::Tenant {
     async fn publish_refused(&self) {
         let event = json!({"tenant": self.id, "type": "t", "data": 1});
