@@ -2,7 +2,12 @@
 //! filters, with filters that it passes, and with filters that keep it out.
 //!
 //! `cargo bench -p postrider-core --bench accept`
-#![allow(clippy::unwrap_used, missing_docs, reason = "a measurement, run by hand")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a measurement, run by hand"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

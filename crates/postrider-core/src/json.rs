@@ -135,8 +135,8 @@ impl<'de> Deserialize<'de> for Opened<'de> {
 }
 
 /// The members of an object in their order, with duplicates.
-pub(crate) fn members(raw: &RawValue) -> Result<Vec<(Text<'_>, &RawValue)>, serde_json::Error> {
-    serde_json::from_str(raw.get()).map(|Opened(members)| members)
+pub(crate) fn members(text: &str) -> Result<Vec<(Text<'_>, &RawValue)>, serde_json::Error> {
+    serde_json::from_str(text).map(|Opened(members)| members)
 }
 
 /// At most so many items of an array; reading stops at the first one too many.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{DUPLICATE, check_depth, escape_into, members, split_array, string, syntax};
+use super::{DUPLICATE, Text, check_depth, escape_into, members, split_array, string, syntax};
 use crate::fault::{Fault, MAX_FAULTS, ParseError};
 
 /// The members of an object, by name.
@@ -38,7 +38,7 @@ impl Leaf {
 impl Document {
     /// What a value of our own is written as; not opened, even if it is an object.
     pub(crate) fn of(value: &impl Serialize) -> Self {
-        let mut text = written(value);
+        let mut text = in_one_place(|out| Ok(serde_json::to_writer(out, value)?));
         Self::Other(Leaf(Zeroizing::new(std::mem::take(&mut *text).into_boxed_str())))
     }
 
@@ -105,18 +105,33 @@ impl From<Value> for Document {
 
 /// Members as JSON text, in one place in memory.
 pub fn to_text(members: &Members) -> Zeroizing<String> {
-    written(members)
+    in_one_place(|out| write_members(members, out))
 }
 
-/// A value as JSON, in one place in memory: a text that grows leaves copies behind.
-fn written(value: &impl Serialize) -> Zeroizing<String> {
+fn write_members(members: &Members, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut between: &[u8] = b"{";
+    for (name, value) in members {
+        out.write_all(between)?;
+        serde_json::to_writer(&mut *out, name)?;
+        out.write_all(b":")?;
+        match value {
+            Document::Object(members) => write_members(members, out)?,
+            Document::Other(leaf) => out.write_all(leaf.0.as_bytes())?,
+        }
+        between = b",";
+    }
+    out.write_all(if members.is_empty() { b"{}" } else { b"}" })
+}
+
+/// What is written, as a text in one place in memory: one that grows leaves copies behind.
+fn in_one_place(write: impl Fn(&mut dyn io::Write) -> io::Result<()>) -> Zeroizing<String> {
     let mut length = Length(0);
     let mut bytes = Zeroizing::new(Vec::new());
-    let done = serde_json::to_writer(&mut length, value).and_then(|()| {
+    let written = write(&mut length).and_then(|()| {
         bytes.reserve_exact(length.0);
-        serde_json::to_writer(&mut *bytes, value)
+        write(&mut *bytes)
     });
-    done.expect("names are strings, and all else can be written as JSON");
+    written.expect("names are strings, and all else can be written as JSON");
     let text = String::from_utf8(std::mem::take(&mut *bytes));
     Zeroizing::new(text.expect("JSON is written as UTF-8"))
 }
@@ -141,9 +156,13 @@ impl io::Write for Length {
 /// [`ParseError::Syntax`] for what is not JSON; faults for duplicate keys, and for anything but an object.
 pub fn parse_object(text: &str) -> Result<Members, ParseError> {
     check_depth(text)?;
-    let raw: &RawValue = serde_json::from_str(text).map_err(|e| syntax(text, &e))?;
     let mut reader = Reader::default();
-    match reader.read(raw) {
+    let read = match members(text) {
+        Ok(found) => reader.open(found),
+        // What is wrong is found by looking again.
+        Err(_) => reader.read(serde_json::from_str(text).map_err(|e| syntax(text, &e))?),
+    };
+    match read {
         Document::Object(members) if reader.faults.is_empty() => Ok(members),
         Document::Object(_) => Err(ParseError::Faults(reader.faults)),
         Document::Other(_) => Err(ParseError::fault("", "must be a JSON object")),
@@ -174,10 +193,14 @@ impl Reader {
     }
 
     fn object(&mut self, raw: &RawValue) -> Document {
-        let Ok(found) = members(raw) else {
+        let Ok(found) = members(raw.get()) else {
             self.fault("has a field whose name is not a valid string (an unpaired surrogate)");
             return Document::Object(Members::new());
         };
+        self.open(found)
+    }
+
+    fn open(&mut self, found: Vec<(Text<'_>, &RawValue)>) -> Document {
         let mut opened = Members::new();
         for (name, value) in found {
             self.within(&name.0, |reader| {

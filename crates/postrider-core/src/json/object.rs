@@ -38,7 +38,7 @@ impl<'a> Object<'a> {
         if !raw.get().starts_with('{') {
             return Err("must be an object".into());
         }
-        let members = members(raw)
+        let members = members(raw.get())
             .map_err(|_| "has a field whose name is not a valid string (an unpaired surrogate)")?;
         let mut object = Self { pointer, members: Vec::new(), known: Vec::new(), faults: Vec::new() };
         let (mut seen, mut doubled) = (BTreeSet::new(), Vec::new());
