@@ -91,8 +91,9 @@ pub(super) async fn get(
 ///
 /// Of one that is replaced, absent fields go to their defaults, save for secrets: the signing secret stays, and so does the
 /// credential where `auth` has the same `type`. Where the URL moves to another host, the credential must come with it. Ids
-/// that begin with `ep_` are the server's to give: under them an endpoint is replaced, and never made (404). An endpoint that
-/// is made under the id of a removed one is another one: its sequence begins anew.
+/// that begin with `ep_` are the server's to give: under them an endpoint is replaced, and never made (404); `match` is the
+/// name of a call, and no id (405). An endpoint that is made under the id of a removed one is another one: its sequence begins
+/// anew.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "putEndpoint",
     params(("tenant" = String, Path), ("id" = String, Path, description = "1 to 128 of A-Z a-z 0-9 . _ : -")),
     request_body = schema::EndpointSpec, responses(

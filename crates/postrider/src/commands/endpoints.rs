@@ -83,14 +83,19 @@ pub(crate) struct One {
 /// The signing secret.
 #[derive(Debug, Args)]
 pub(crate) struct RotateArgs {
-    #[command(flatten)]
-    one: One,
+    /// Whose
+    #[arg(long)]
+    tenant: String,
+    /// The endpoint's id
+    id: String,
     /// File with the new secret, whsec_…; - is standard input [default: the server makes one]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<String>,
     /// How long the present secret signs beside the new one, in seconds, 0 to 604800 [default: a day]
     #[arg(long, value_name = "SECONDS")]
     overlap_s: Option<u32>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// An event that is not published.
@@ -130,8 +135,8 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             output.answer(answer.json(), || details(&answer))?;
         }
         Command::Update(args) => {
-            let One { tenant, id, connection } = &args.one;
-            let answer = super::client(connection)?.patch_endpoint(tenant, id, &args.patch()?).await?;
+            let client = super::client(&args.connection)?;
+            let answer = client.patch_endpoint(&args.tenant, &args.id, &args.patch()?).await?;
             output.answer(answer.json(), || details(&answer))?;
         }
         Command::Match(args) => find_matches(args, output).await?,
@@ -190,8 +195,8 @@ async fn rotate(args: &RotateArgs, output: Output) -> anyhow::Result<()> {
         args.secret_file.as_deref().map(|file| input::read_text(file, MAX_SECRET_BYTES)).transpose()?;
     let secret = secret.map(|text| text.trim().to_owned());
     let rotation = Rotation { secret, overlap_s: args.overlap_s };
-    let One { tenant, id, connection } = &args.one;
-    let answer = super::client(connection)?.rotate_endpoint_secret(tenant, id, &rotation).await?;
+    let client = super::client(&args.connection)?;
+    let answer = client.rotate_endpoint_secret(&args.tenant, &args.id, &rotation).await?;
     output.done(&answer.secret, &json!({"secret": answer.secret}))
 }
 

@@ -7,7 +7,7 @@ use postrider_client::{EndpointPatch, EndpointSpec, RateLimit};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{MAX_SPEC_BYTES, One};
+use super::MAX_SPEC_BYTES;
 use crate::cli::Connection;
 use crate::exit::Usage;
 use crate::input;
@@ -62,8 +62,11 @@ pub(crate) struct CreateArgs {
 /// What is to change.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
-    #[command(flatten)]
-    pub(super) one: One,
+    /// Whose
+    #[arg(long)]
+    pub(super) tenant: String,
+    /// The endpoint's id
+    pub(super) id: String,
     /// Changes as a JSON merge patch, such as '{"filters": null}'. Flags replace what it says
     #[arg(long, value_name = "JSON")]
     json_patch: Option<String>,
@@ -75,6 +78,8 @@ pub(crate) struct UpdateArgs {
     enabled: Option<bool>,
     #[command(flatten)]
     flags: Flags,
+    #[command(flatten)]
+    pub(super) connection: Connection,
 }
 
 impl CreateArgs {
