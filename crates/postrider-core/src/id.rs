@@ -68,6 +68,8 @@ pub enum IdKind {
     Endpoint,
     /// `tok_`
     Token,
+    /// `rpl_`
+    Replay,
 }
 
 impl IdKind {
@@ -79,6 +81,7 @@ impl IdKind {
             Self::Attempt => "att_",
             Self::Endpoint => "ep_",
             Self::Token => "tok_",
+            Self::Replay => "rpl_",
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod pace;
 pub mod policy;
 pub mod publication;
 pub mod record;
+pub mod replay;
 pub mod retry;
 pub mod seal;
 pub mod secret;

@@ -35,6 +35,33 @@ impl Pacer {
     }
 }
 
+/// How much of the time that has passed unused may be made up for at once.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// Spaces what a replay lets go, on average: looks at it come late, and what one missed the next makes up for.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    interval: Duration,
+    next: Timestamp,
+}
+
+impl Pace {
+    /// At most `per_second` (1 and up) within a second, beside what [`CATCH_UP`] allows.
+    pub fn new(per_second: u32, now: Timestamp) -> Self {
+        Self { interval: Duration::from_secs(1) / per_second.max(1), next: now }
+    }
+
+    /// When the next one may go.
+    pub fn ready_at(&self) -> Timestamp {
+        self.next
+    }
+
+    /// One goes.
+    pub fn went(&mut self, now: Timestamp) {
+        self.next = self.next.max(now - CATCH_UP) + self.interval;
+    }
+}
+
 /// How many attempts an endpoint may have under way: starts small, one more for each success, half after a timeout.
 #[derive(Debug, Clone, Copy)]
 pub struct Concurrency(u32);
@@ -211,6 +238,25 @@ mod tests {
         let slow = Rate::per_second(1);
         assert_eq!(bucket.take(slow, Timestamp::FAR_FUTURE), Ok(()));
         assert_eq!(bucket.take(slow, Timestamp::FAR_FUTURE), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_pace_is_kept_on_average_and_makes_up_for_a_tenth_of_a_second() {
+        let begun = Timestamp::from_secs(1_000);
+        let mut pace = Pace::new(200, begun);
+        // Looked at every 20 ms: 4 each time.
+        let mut looks = Vec::new();
+        let mut now = begun;
+        for wait in [20_u64, 20, 20, 5_000, 20] {
+            now = now + Duration::from_millis(wait);
+            let mut went = 0;
+            while pace.ready_at() <= now {
+                pace.went(now);
+                went += 1;
+            }
+            looks.push(went);
+        }
+        assert_eq!(looks, [5, 4, 4, 21, 4]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::id::{EndpointNo, IdKind, Position, PublicId, ShardNo, TenantNo};
+use crate::replay::{Replay, ReplayProgress};
 use crate::time::Timestamp;
 
 /// 128 bits of SHA-256 over a scope and a key; see [`crate::key`].
@@ -489,6 +490,13 @@ pub enum Edit {
         /// Its public id.
         id: Box<str>,
     },
+    /// A replay made, or gone on.
+    PutReplay {
+        /// What of it never changes.
+        replay: Arc<Replay>,
+        /// How far it has come.
+        progress: ReplayProgress,
+    },
 }
 
 impl std::fmt::Debug for Edit {
@@ -503,6 +511,7 @@ impl std::fmt::Debug for Edit {
             Self::PutHealth { no, health } => write!(f, "PutHealth({no:?}, {health:?})"),
             Self::PutToken { id, .. } => write!(f, "PutToken({id})"),
             Self::DeleteToken { id } => write!(f, "DeleteToken({id})"),
+            Self::PutReplay { replay, progress } => write!(f, "PutReplay({}, {progress:?})", replay.id),
         }
     }
 }
@@ -569,6 +578,19 @@ pub struct Loaded {
     pub place: Place,
     /// How far it has come.
     pub progress: Progress,
+    /// Its event, with data.
+    pub event: Arc<Event>,
+}
+
+/// A delivery that has ended, as a store gives it to a replay.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// Which.
+    pub delivery: DeliveryRef,
+    /// Its last run.
+    pub run: u16,
+    /// Attempts recorded over all runs.
+    pub attempts: u32,
     /// Its event, with data.
     pub event: Arc<Event>,
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use postrider_core::id::{EndpointNo, TenantNo};
+use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::matching::Candidate;
 pub(crate) use postrider_core::node::Change;
 use postrider_core::node::{Counts, Effects, Input, Load, Node, PageRead, Reply, What};
@@ -184,26 +184,31 @@ impl Driver {
 
     fn load(&self, load: Load) {
         let _must_finish = MustFinish(&self.0.health);
-        match self.read(load) {
+        match self.read(&load) {
             Ok(page) => {
                 self.0.health.failed_reads.store(0, Ordering::Relaxed);
                 self.step(Input::Page(Box::new(page)));
             }
             Err(error) => {
-                tracing::warn!(%error, ?load, "a page of pending work could not be read; trying again");
-                self.0.health.failed_reads.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, ?load, "a page could not be read; trying again");
+                // A replay reads like those who ask for the log: that they are many says nothing of deliveries.
+                if !matches!(load.what, What::Replay(..)) {
+                    self.0.health.failed_reads.fetch_add(1, Ordering::Relaxed);
+                }
                 self.step(Input::PageFailed(load));
             }
         }
     }
 
-    fn read(&self, load: Load) -> Result<PageRead, StoreError> {
+    fn read(&self, load: &Load) -> Result<PageRead, StoreError> {
         let store = &self.0.store;
         let limit = PageLimit { entries: load.entries, bytes: load.bytes };
         let mut read = PageRead {
-            load,
+            load: load.clone(),
             entries: Vec::new(),
             rows: Vec::new(),
+            ended: Vec::new(),
+            upto: Position::ZERO,
             complete: true,
             watermark: store.committed(),
             next: None,
@@ -214,11 +219,7 @@ impl Driver {
             What::Retries(after, until) => {
                 let page = store.retries(load.endpoint, after, until, limit)?;
                 let last = page.entries.last().map(|l| (retry_time(l.place), l.delivery.position));
-                let last = if page.complete {
-                    last.max(Some((until, postrider_core::id::Position::MAX)))
-                } else {
-                    last
-                };
+                let last = if page.complete { last.max(Some((until, Position::MAX))) } else { last };
                 read.next = store.next_retry(load.endpoint, last.unwrap_or(after))?;
                 page
             }
@@ -234,6 +235,12 @@ impl Driver {
             What::Count => {
                 // Beyond the bound it does not matter how many there are.
                 read.count = store.count_pending(load.endpoint, self.0.backlog_max.saturating_add(1))?;
+                return Ok(read);
+            }
+            What::Replay(ref replay, after) => {
+                let page = store.replay_page(replay, after, limit)?;
+                (read.ended, read.upto) = (page.entries, page.upto);
+                (read.complete, read.watermark) = (page.complete, page.watermark);
                 return Ok(read);
             }
         };

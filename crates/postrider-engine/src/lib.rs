@@ -20,6 +20,7 @@ mod private_file;
 mod publish;
 mod random;
 mod readiness;
+pub mod replays;
 mod sealed;
 mod start;
 mod tenants;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postrider_core::endpoint::PublicConfig;
-use postrider_core::id::Position;
+use postrider_core::id::{EndpointNo, Position};
 use postrider_core::node::{Node, NodeConfig, Restored};
 use postrider_core::policy::Policy;
 use postrider_core::seal::DataKey;
 use postrider_core::tenant::{OPERATOR, TenantConfig};
 use postrider_dispatch::{Dispatcher, UrlPolicy};
 use postrider_store::{Recovery, Store, StoreError, StoredEndpoint, Writer};
+use rustc_hash::FxHashMap;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -144,8 +145,13 @@ fn restore(
             .map_err(|fault| StoreError::Unusable(format!("tenant {} cannot be read: {fault}", stored.id)))?;
         node.set_quotas(stored.no, tenant.quotas, now);
     }
+    let mut replays: FxHashMap<EndpointNo, Vec<_>> = FxHashMap::default();
+    for stored in recovery.replays {
+        replays.entry(stored.replay.endpoint).or_default().push((stored.replay, stored.progress));
+    }
     for stored in recovery.endpoints {
-        node.restore(restored(stored, config)?, now);
+        let replays = replays.remove(&stored.no).unwrap_or_default();
+        node.restore(Restored { replays, ..restored(stored, config)? }, now);
     }
     Ok(node)
 }
@@ -176,6 +182,7 @@ fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, S
         has_pending: stored.has_pending,
         blocking,
         held: stored.held,
+        replays: Vec::new(),
     })
 }
 

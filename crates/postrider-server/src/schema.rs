@@ -415,6 +415,65 @@ pub(crate) struct TestSpec {
     pub r#type: String,
 }
 
+/// What is to be replayed. A beginning is needed: `since`, `sequence_from`, or both; all conditions hold at once.
+#[derive(ToSchema)]
+pub(crate) struct ReplaySpec {
+    /// Accepted at this time or later, RFC 3339.
+    pub since: Option<String>,
+    /// Accepted before this time, RFC 3339.
+    pub until: Option<String>,
+    /// With this sequence number or a later one.
+    #[schema(minimum = 1)]
+    pub sequence_from: Option<u64>,
+    /// With this sequence number or an earlier one.
+    #[schema(minimum = 1)]
+    pub sequence_to: Option<u64>,
+    /// With one of these verdicts; `failed`, `cancelled` and `skipped` unless given. Never `pending`.
+    pub statuses: Option<Vec<Verdict>>,
+    /// Of these types: exact, prefixes ending in `.*`, or `*`; of any unless given.
+    pub types: Option<Vec<String>>,
+    /// Deliveries that are let go a second, at most; 100 unless given.
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub per_second: Option<u32>,
+    /// Only count them.
+    pub dry_run: Option<bool>,
+}
+
+/// What became of a delivery that has ended.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Succeeded,
+    Failed,
+    Cancelled,
+    Skipped,
+}
+
+/// Whether a replay goes on.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum ReplayState {
+    Running,
+    Done,
+    Cancelled,
+    Failed,
+}
+
+/// Why a replay could not go on.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum ReplayReason {
+    EndpointDisabled,
+    EndpointDeleted,
+}
+
+/// How many deliveries a replay would cover.
+#[derive(ToSchema)]
+pub(crate) struct ReplayCount {
+    /// How many.
+    pub matched: u64,
+}
+
 /// An event to be published.
 #[derive(ToSchema, serde::Serialize)]
 pub(crate) struct NewEvent {

@@ -6,3 +6,28 @@ CREATE TABLE keys (
     wrapped_by BLOB NOT NULL, -- fingerprint of the master key
     sealed     BLOB NOT NULL
 ) STRICT;
+-- Replays. State: 0 running, 1 done, 2 cancelled, 3 failed.
+CREATE TABLE replays (
+    endpoint   INTEGER NOT NULL,
+    id         TEXT NOT NULL,
+    tenant     INTEGER NOT NULL,
+    filter     BLOB NOT NULL,    -- as JSON
+    after      INTEGER NOT NULL, -- what is covered lies behind this position,
+    through    INTEGER NOT NULL, -- not behind this one,
+    as_of      INTEGER NOT NULL, -- and had ended by then
+    matched    INTEGER NOT NULL,
+    per_second INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    cursor     INTEGER NOT NULL,
+    done       INTEGER NOT NULL,
+    skipped    INTEGER NOT NULL,
+    expired    INTEGER NOT NULL,
+    state      INTEGER NOT NULL,
+    reason     INTEGER,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (endpoint, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replays_running ON replays (endpoint, id) WHERE state = 0;
+CREATE INDEX replays_ended ON replays (updated_at) WHERE state > 0;
+-- The rank at which a later run of a delivery began, which is its age; 0 in the first run.
+ALTER TABLE pending ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;

@@ -5,9 +5,12 @@
 use std::collections::VecDeque;
 
 use postrider_core::id::{EndpointNo, Position, TenantNo};
+use rusqlite::{Connection, OptionalExtension, params};
 use rustc_hash::FxHashMap;
 
 use crate::codec::{self, Malformed, Reader};
+use crate::error::Res;
+use crate::rows::int;
 
 /// Positions in a full row.
 pub(crate) const CHUNK: usize = 64;
@@ -57,6 +60,67 @@ pub(crate) fn unpack(data: &[u8]) -> Result<Vec<Position>, Malformed> {
         positions.push(Position(before));
     }
     Ok(positions)
+}
+
+/// The next written positions of an owner behind a position, in order; none at the end.
+pub(crate) fn above(conn: &Connection, owner: Owner, after: Position) -> Res<Vec<Position>> {
+    let next = int(after.0 + 1);
+    for sql in [
+        "SELECT data FROM chunks WHERE owner = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
+        "SELECT data FROM chunks WHERE owner = ?1 AND first > ?2 ORDER BY first LIMIT 1",
+    ] {
+        let data: Option<Vec<u8>> =
+            conn.prepare_cached(sql)?.query_row(params![owner.0, next], |r| r.get(0)).optional()?;
+        let mut found = data.map(|data| unpack(&data)).transpose()?.unwrap_or_default();
+        found.retain(|position| *position > after);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The first delivery of an endpoint with this sequence number or a later one; `None` if there is none. Numbers have no
+/// gaps: the row is found by halving, and the place in it by counting. `tail` is what of the order is not written.
+pub(crate) fn first_with(
+    conn: &Connection,
+    owner: Owner,
+    tail: &[Chunk],
+    committed: Position,
+    sequence: u64,
+) -> Res<Option<Position>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT first, last, sequence, data FROM chunks WHERE owner = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
+    )?;
+    let mut found = None;
+    let (mut low, mut high) = (1_u64, committed.0 + 1);
+    while low < high {
+        let middle = low.midpoint(high);
+        let row = statement
+            .query_row(params![owner.0, int(middle)], |r| {
+                let numbers = (r.get::<_, i64>(0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?);
+                Ok((numbers, r.get::<_, Vec<u8>>(3)?))
+            })
+            .optional()?;
+        match row {
+            Some(((first, _, highest), data)) if highest.cast_unsigned() >= sequence => {
+                high = first.cast_unsigned();
+                found = Some(Chunk { positions: unpack(&data)?, sequence: highest.cast_unsigned() });
+            }
+            Some(((_, last, _), _)) => low = (middle + 1).max(last.cast_unsigned() + 1),
+            None => low = middle + 1,
+        }
+    }
+    let chunk = found.as_ref().or_else(|| tail.iter().find(|chunk| chunk.sequence >= sequence));
+    Ok(chunk.and_then(|chunk| chunk.first_with(sequence)))
+}
+
+impl Chunk {
+    /// The first position whose delivery has this sequence number or a later one: each has the next after the one before.
+    fn first_with(&self, sequence: u64) -> Option<Position> {
+        let from_end = usize::try_from(self.sequence.checked_sub(sequence)?).unwrap_or(usize::MAX);
+        self.positions.get(self.positions.len().saturating_sub(from_end.saturating_add(1))).copied()
+    }
 }
 
 /// What is not written out yet.
@@ -152,6 +216,12 @@ impl Tails {
         let tail = self.tails.get(&owner).into_iter();
         let full = self.full.iter().rev().filter(|(o, _)| *o == owner).map(|(_, c)| c);
         tail.chain(full).flat_map(|c| c.positions.iter().rev().copied()).filter(|p| *p < before).collect()
+    }
+
+    /// What memory holds of an owner's order, piece by piece, oldest first.
+    pub(crate) fn of(&self, owner: Owner) -> Vec<Chunk> {
+        let full = self.full.iter().filter(|(o, _)| *o == owner).map(|(_, chunk)| chunk);
+        full.chain(self.tails.get(&owner)).cloned().collect()
     }
 
     /// The highest sequence in each piece that memory holds.

@@ -5,6 +5,7 @@ use postrider_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::error::Res;
+use crate::replays;
 use crate::schema::{self, Meta};
 
 /// Applies the edits of a group in their order.
@@ -75,6 +76,7 @@ fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
         Edit::DeleteToken { id } => {
             conn.execute("DELETE FROM tokens WHERE id = ?1", params![&**id])?;
         }
+        Edit::PutReplay { replay, progress } => replays::put(conn, replay, progress)?,
     }
     Ok(())
 }

@@ -157,7 +157,7 @@ pub(crate) fn any(
     };
     let mut rows = rows_of(
         view.conn(),
-        "INDEXED BY pending_by_position WHERE endpoint = ?1 AND position < ?2 ORDER BY position LIMIT ?3",
+        "INDEXED BY pending_by_position WHERE endpoint = ?1 AND position < ?2 AND begun < ?2 ORDER BY position LIMIT ?3",
         params![endpoint.0, int(below.0), int(limit as u64)],
     )?;
     rows.extend(open.iter().filter(|o| o.delivery.position < below).map(Open::row));

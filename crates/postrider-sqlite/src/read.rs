@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{KeyHash, LaneKey, Loaded, PendingRow, TestRecord};
+use postrider_core::replay::{Replay, ReplayFilter, ReplaySpan};
 use postrider_core::time::Timestamp;
 use postrider_store::{
-    EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, Page, PageLimit, Recovery, Store, StoreError,
-    StoredEvent,
+    EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, Page, PageLimit, Recovery, ReplayPage, Store,
+    StoreError, StoredEvent, StoredReplay,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -18,7 +19,7 @@ use crate::journal::Journal;
 use crate::memory::Shared;
 use crate::pool::For;
 use crate::rows::{self, int};
-use crate::{keys, log, pending, recover};
+use crate::{ended, keys, log, pending, recover, replays};
 
 /// Reads of an open database, from any thread.
 #[derive(Debug)]
@@ -161,5 +162,31 @@ impl Store for SqliteStore {
         version: u32,
     ) -> Result<Option<EndpointVersion>, StoreError> {
         Ok(self.read_version(endpoint, version)?)
+    }
+
+    fn replay_span(&self, endpoint: EndpointNo, filter: &ReplayFilter) -> Result<ReplaySpan, StoreError> {
+        Ok(ended::span(&self.shared, endpoint, filter)?)
+    }
+
+    fn replay_page(
+        &self,
+        replay: &Replay,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<ReplayPage, StoreError> {
+        Ok(ended::page(&self.shared, replay, after, limit)?)
+    }
+
+    fn replays(
+        &self,
+        endpoint: EndpointNo,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StoredReplay>, StoreError> {
+        Ok(replays::list(&self.shared, endpoint, before, limit)?)
+    }
+
+    fn replay(&self, endpoint: EndpointNo, id: &str) -> Result<Option<StoredReplay>, StoreError> {
+        Ok(replays::one(&self.shared, endpoint, id)?)
     }
 }

@@ -81,6 +81,7 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
         endpoints,
         removed,
         tokens: tokens(conn)?,
+        replays: crate::replays::running(conn)?,
     })
 }
 

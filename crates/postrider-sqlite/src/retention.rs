@@ -12,6 +12,7 @@ use crate::error::Res;
 use crate::journal::{self, Row};
 use crate::memory::{Indexed, Memory};
 use crate::merge;
+use crate::replays;
 use crate::rows::int;
 use crate::runs::{FAMILIES, Family};
 
@@ -92,6 +93,7 @@ pub(crate) fn step(
         }
         Stage::Endpoints => {
             remove_endpoints(conn)?;
+            replays::remove_old(conn, how.now)?;
             sweeper.dead_runs = true;
             sweeper.next_pass = how.now + EVERY.min(how.retention);
             sweeper.stage = Stage::Idle;
@@ -235,6 +237,7 @@ fn remove_endpoints(conn: &Connection) -> Res<()> {
     for no in gone {
         conn.prepare_cached("DELETE FROM endpoint_versions WHERE endpoint = ?1")?.execute(params![no])?;
         conn.prepare_cached("DELETE FROM chunks WHERE owner = ?1")?.execute(params![no * 2])?;
+        conn.prepare_cached("DELETE FROM replays WHERE endpoint = ?1")?.execute(params![no])?;
         conn.prepare_cached("DELETE FROM endpoints WHERE no = ?1")?.execute(params![no])?;
     }
     Ok(())

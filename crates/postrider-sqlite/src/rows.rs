@@ -10,7 +10,7 @@ use postrider_core::record::{
     Trigger, Update,
 };
 use postrider_core::time::Timestamp;
-use rusqlite::{Connection, Row, Statement, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use crate::codec;
 use crate::error::Res;
@@ -72,12 +72,16 @@ pub(crate) fn trigger(number: u8) -> Trigger {
     Trigger::from_u8(number).unwrap_or_default()
 }
 
-/// Writes a row of `pending`.
-pub(crate) fn insert_pending(conn: &Connection, row: &PendingRow) -> rusqlite::Result<()> {
+/// Writes a row of `pending`. `begun`: the rank at which the delivery's run began, if it is not its first.
+pub(crate) fn insert_pending(
+    conn: &Connection,
+    row: &PendingRow,
+    begun: Option<Position>,
+) -> rusqlite::Result<()> {
     let (lane, rank) = place_columns(row.place);
     let (d, p) = (&row.delivery, &row.progress);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        "INSERT OR REPLACE INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
         d.endpoint.0,
@@ -95,8 +99,17 @@ pub(crate) fn insert_pending(conn: &Connection, row: &PendingRow) -> rusqlite::R
         p.overtaken,
         int(p.held_ms),
         p.trigger as u8,
+        int(begun.unwrap_or_default().0),
     ])
     .map(drop)
+}
+
+/// When the run of a pending delivery began, if it is not its first.
+pub(crate) fn begun(conn: &Connection, d: &DeliveryRef) -> rusqlite::Result<Option<Position>> {
+    conn.prepare_cached("SELECT begun FROM pending WHERE endpoint = ?1 AND position = ?2")?
+        .query_row(params![d.endpoint.0, int(d.position.0)], |r| r.get::<_, i64>(0))
+        .optional()
+        .map(|begun| begun.map(|begun| Position(begun.cast_unsigned())))
 }
 
 /// Removes a row of `pending`: by its place, or wherever it is.

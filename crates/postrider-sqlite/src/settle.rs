@@ -88,7 +88,7 @@ pub(crate) fn write(
 ) -> Res<Lagging> {
     let settled = memory.overlay.to_settle(caps.older_than, caps.bound, caps.settled, except);
     for open in &settled {
-        rows::insert_pending(conn, &open.row())?;
+        rows::insert_pending(conn, &open.row(), None)?;
     }
     let to_write = memory.tails.to_write(caps.chunks);
     for (owner, chunk) in &to_write {

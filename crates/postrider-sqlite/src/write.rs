@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use postrider_core::id::Position;
-use postrider_core::record::{Accepted, Disposition, Group, PendingRow, Start, Update};
+use postrider_core::record::{Accepted, Disposition, Group, PendingRow, Place, Start, Update};
 use postrider_store::{Maintenance, StoreError, Writer};
 use rusqlite::{Connection, params};
 use rustc_hash::FxHashSet;
@@ -218,6 +218,7 @@ fn write_updates(conn: &Connection, memory: &Memory, updates: &[Update]) -> Res<
         let position = u.delivery.position;
         let open = memory.overlay.get(position);
         let fresh = open.is_some() && closed.insert(position);
+        let begun = begun(conn, u)?;
         if !fresh && let Some(from) = u.from {
             rows::delete_pending(conn, &u.delivery, from)?;
         }
@@ -250,10 +251,20 @@ fn write_updates(conn: &Connection, memory: &Memory, updates: &[Update]) -> Res<
             rows::insert_pending(
                 conn,
                 &PendingRow { delivery: u.delivery, place, progress: u.progress, lane },
+                begun,
             )?;
         }
     }
     Ok(closed)
+}
+
+/// When the run began that an update belongs to, if it stays pending in a later one.
+fn begun(conn: &Connection, u: &Update) -> Res<Option<Position>> {
+    match (u.from, u.to) {
+        (None, Disposition::Pending(Place::Due(rank))) => Ok(Some(rank)),
+        (Some(_), Disposition::Pending(_)) if u.progress.run > 0 => Ok(rows::begun(conn, &u.delivery)?),
+        _ => Ok(None),
+    }
 }
 
 /// What a group opened.

@@ -15,9 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{
-    AttemptRecord, DeliveryRef, Event, Group, Health, KeyHash, LaneKey, Loaded, Owed, Place, Progress,
+    AttemptRecord, DeliveryRef, Ended, Event, Group, Health, KeyHash, LaneKey, Loaded, Owed, Place, Progress,
     Reason, Status, TestRecord,
 };
+use postrider_core::replay::{Replay, ReplayFilter, ReplayProgress, ReplaySpan};
 use postrider_core::time::Timestamp;
 
 /// Why a store could not do what it was asked.
@@ -64,6 +65,8 @@ pub struct Recovery {
     pub removed: Vec<RemovedEndpoint>,
     /// Tokens that are not revoked.
     pub tokens: Vec<StoredToken>,
+    /// Replays that have not ended, by endpoint.
+    pub replays: Vec<StoredReplay>,
 }
 
 /// A tenant as stored.
@@ -152,6 +155,28 @@ pub struct StoredToken {
     pub doc: Bytes,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// A replay as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReplay {
+    /// What of it never changes.
+    pub replay: Arc<Replay>,
+    /// How far it has come.
+    pub progress: ReplayProgress,
+}
+
+/// A page of what a replay covers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ReplayPage {
+    /// The deliveries, oldest first. May be few, or none, although there are more: a bounded number is looked at.
+    pub entries: Vec<Ended>,
+    /// Up to this position they are all.
+    pub upto: Position,
+    /// Whether that is all of what is covered.
+    pub complete: bool,
+    /// The last position committed when the page was read.
+    pub watermark: Position,
 }
 
 pub use postrider_core::record::PendingRow;
@@ -316,7 +341,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Page, StoreError>;
 
     /// Any pending deliveries of an endpoint, wherever they are kept, at most `limit`; with `before` only those
-    /// accepted before it (oldest first then). Used to end the work of endpoints that are gone, and what has expired.
+    /// accepted before it whose last run began before it too (oldest first then). Used to end the work of endpoints that are gone, and what has expired.
     fn pending(
         &self,
         endpoint: EndpointNo,
@@ -345,6 +370,31 @@ pub trait Store: Send + Sync + 'static {
 
     /// One test.
     fn test(&self, position: Position) -> Result<Option<TestRecord>, StoreError>;
+
+    /// Where the deliveries of an endpoint lie that a filter covers now, and how many they are. Cheap where only what did
+    /// not succeed is covered, of whatever type.
+    fn replay_span(&self, endpoint: EndpointNo, filter: &ReplayFilter) -> Result<ReplaySpan, StoreError>;
+
+    /// Deliveries of a replay's endpoint after a position, within its span, with the verdicts and types of its filter,
+    /// that had ended by the time of its span.
+    fn replay_page(
+        &self,
+        replay: &Replay,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<ReplayPage, StoreError>;
+
+    /// Replays of an endpoint, newest first by their ids; only those before the given one. Of those that have ended the
+    /// last hundred are kept, for 30 days.
+    fn replays(
+        &self,
+        endpoint: EndpointNo,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StoredReplay>, StoreError>;
+
+    /// One replay of an endpoint.
+    fn replay(&self, endpoint: EndpointNo, id: &str) -> Result<Option<StoredReplay>, StoreError>;
 
     /// A version of an endpoint's public configuration, kept as long as deliveries refer to it.
     fn endpoint_version(

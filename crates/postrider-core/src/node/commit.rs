@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::Node;
 use super::common::Owner;
-use super::input::{Change, Effects, Reply, Wanted};
+use super::input::{Change, Effects, ReplayAsk, Reply, Wanted};
+use super::{Node, RELEASED_AT_ONCE};
 use crate::id::{Position, ShardNo};
 use crate::publication::{Publication, Receipt, Refusal};
 use crate::record::{
-    Accepted, DeliveryRef, Edit, Group, KeyHash, LaneKey, Place, Progress, Start, TestRecord,
+    Accepted, DeliveryRef, Edit, Group, KeyHash, LaneKey, Place, Progress, Start, TestRecord, Trigger,
 };
 use crate::shard::{Entry, Slot, lane_of};
 use crate::time::Timestamp;
@@ -67,6 +67,7 @@ pub(super) struct Intake<R> {
     pub(super) edits: Vec<(Vec<Change>, R)>,
     pub(super) tests: Vec<(TestRecord, R)>,
     pub(super) retries: Vec<(Wanted, R)>,
+    pub(super) replays: Vec<(ReplayAsk, R)>,
     /// Answered with [`Reply::Done`] when the next group is durable.
     pub(super) waiting: Vec<R>,
     taken: Vec<Item>,
@@ -98,6 +99,7 @@ impl<R> Intake<R> {
             edits: Vec::new(),
             tests: Vec::new(),
             retries: Vec::new(),
+            replays: Vec::new(),
             waiting: Vec::new(),
             taken: Vec::new(),
             flight: None,
@@ -171,6 +173,7 @@ impl<R> Node<R> {
             || !i.edits.is_empty()
             || !i.tests.is_empty()
             || !i.retries.is_empty()
+            || !i.replays.is_empty()
             || !i.waiting.is_empty()
             || !self.common.arrivals.is_empty()
             || self.common.urgent_commit
@@ -178,7 +181,8 @@ impl<R> Node<R> {
         if at_once {
             return Some(now);
         }
-        self.common.first_update_at.map(|at| at + self.common.config.outcome_delay)
+        let outcomes = self.common.first_update_at.map(|at| at + self.common.config.outcome_delay);
+        [outcomes, self.common.replay_due].into_iter().flatten().min()
     }
 
     /// Takes what the next group is to hold. `None` if there is nothing.
@@ -223,6 +227,13 @@ impl<R> Node<R> {
                 Err(why) => effects.replies.push((reply, Reply::Conflict(why))),
             }
         }
+        for (ask, reply) in std::mem::take(&mut self.intake.replays) {
+            match self.ask_for_replay(ask, now) {
+                Ok(()) => done.push(reply),
+                Err(why) => effects.replies.push((reply, Reply::Conflict(why))),
+            }
+        }
+        self.let_go_replayed(now);
         let mut tests = Vec::new();
         let mut tested = Vec::new();
         for (mut record, reply) in std::mem::take(&mut self.intake.tests) {
@@ -237,10 +248,12 @@ impl<R> Node<R> {
             self.intake.next = first.plus(1);
         }
         self.intake.number += 1;
+        let at = now.max(self.common.latest_update);
+        self.common.built_at = at;
         let group = Arc::new(Group {
             writer: self.common.config.writer,
             number: self.intake.number,
-            at: now,
+            at,
             first,
             last: Position(self.intake.next.0 - 1),
             edits: std::mem::take(&mut self.common.edits),
@@ -254,6 +267,30 @@ impl<R> Node<R> {
         let arrivals = std::mem::take(&mut self.common.arrivals);
         self.intake.flight = Some(Flight { group: group.clone(), members, done, tested, releases, arrivals });
         group
+    }
+
+    fn ask_for_replay(&mut self, ask: ReplayAsk, now: Timestamp) -> Result<(), &'static str> {
+        let tenant = match &ask {
+            ReplayAsk::Start(replay) => replay.tenant,
+            ReplayAsk::Cancel { tenant, .. } => *tenant,
+        };
+        self.shards[usize::from(ShardNo::of(tenant).0)].ask_for_replay(ask, now, &mut self.common)
+    }
+
+    /// Lets go what replays have waiting for a group, endpoint by endpoint in turn.
+    fn let_go_replayed(&mut self, now: Timestamp) {
+        let mut room =
+            self.common.config.group_rows.saturating_sub(self.common.updates.len()).min(RELEASED_AT_ONCE);
+        for _ in 0..self.common.replaying.len() {
+            if room == 0 {
+                break;
+            }
+            let Some(owner) = self.common.replaying.pop_front() else { break };
+            let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
+            shard.let_go_replayed(owner.1, &mut self.intake.next, &mut room, now, &mut self.common);
+            self.poke(owner, now);
+        }
+        self.common.replay_due = (!self.common.replaying.is_empty()).then_some(now);
     }
 
     fn apply(&mut self, change: Change, now: Timestamp) {
@@ -388,13 +425,18 @@ impl<R> Node<R> {
         for entry in flight.arrivals {
             let owner = (entry.delivery.tenant, entry.delivery.endpoint);
             let shard = &mut self.shards[usize::from(ShardNo::of(owner.0).0)];
-            shard.arrive_by_hand(entry, now, &mut self.common);
+            if entry.progress.trigger == Trigger::Replay {
+                shard.arrive_replayed(entry, group.last, now, &mut self.common);
+            } else {
+                shard.arrive_by_hand(entry, now, &mut self.common);
+            }
             self.poke(owner, now);
         }
         let mut touched: Vec<Owner> =
             group.updates.iter().map(|u| (u.delivery.tenant, u.delivery.endpoint)).collect();
         touched.extend(group.edits.iter().filter_map(|edit| match edit {
             Edit::PutEndpoint { no, tenant, .. } => Some((*tenant, *no)),
+            Edit::PutReplay { replay, .. } => Some((replay.tenant, replay.endpoint)),
             _ => None,
         }));
         let removed = group.edits.iter().filter_map(|edit| match edit {
@@ -469,6 +511,8 @@ impl<R> Node<R> {
         let waiting = std::mem::take(&mut self.intake.edits).into_iter().map(|(_, reply)| reply);
         let waiting =
             waiting.chain(std::mem::take(&mut self.intake.retries).into_iter().map(|(_, reply)| reply));
+        let waiting =
+            waiting.chain(std::mem::take(&mut self.intake.replays).into_iter().map(|(_, reply)| reply));
         let waiting = waiting.chain(std::mem::take(&mut self.intake.waiting));
         effects.replies.extend(waiting.map(|reply| (reply, Reply::Overloaded(NOT_WRITING))));
         if let Some(flight) = &mut self.intake.flight {

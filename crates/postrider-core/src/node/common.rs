@@ -10,7 +10,7 @@ use super::input::{Attempt, Counts, Load, What};
 use super::recent::Recent;
 use crate::breaker::BreakerConfig;
 use crate::id::{EndpointNo, Position, TenantNo};
-use crate::record::{Edit, LaneKey, Update};
+use crate::record::{Edit, Event, LaneKey, Update};
 use crate::shard::Entry;
 use crate::time::Timestamp;
 
@@ -98,10 +98,16 @@ pub(crate) struct Common {
     pub(crate) updates: Vec<Update>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) first_update_at: Option<Timestamp>,
+    /// The time of the last group, and of the latest update: what happens after a group was built bears a later time than it.
+    pub(crate) built_at: Timestamp,
+    pub(crate) latest_update: Timestamp,
     /// A successor waits for an outcome of the next group.
     pub(crate) urgent_commit: bool,
     /// Lanes to advance when the next group is durable.
     pub(crate) releases: Vec<(Owner, LaneKey, Position)>,
+    /// Endpoints whose replays let something go with the next group, and until when that may wait.
+    pub(crate) replaying: VecDeque<Owner>,
+    pub(crate) replay_due: Option<Timestamp>,
     /// Entries to bring into memory when the next group is durable.
     pub(crate) arrivals: Vec<Entry>,
     /// Deliveries with updates that are not durable yet, and how many.
@@ -117,6 +123,8 @@ pub(crate) struct Common {
     random: u64,
 }
 
+/// The smallest step of time.
+const TICK: Duration = Duration::from_micros(1);
 /// The first and the longest pause after a fault of ours.
 const FAULT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -139,8 +147,12 @@ impl Common {
             updates: Vec::new(),
             edits: Vec::new(),
             first_update_at: None,
+            built_at: Timestamp::EPOCH,
+            latest_update: Timestamp::EPOCH,
             urgent_commit: false,
             releases: Vec::new(),
+            replaying: VecDeque::new(),
+            replay_due: None,
             arrivals: Vec::new(),
             settling: FxHashMap::default(),
             recent: Recent::default(),
@@ -181,14 +193,24 @@ impl Common {
     }
 
     pub(crate) fn hold(&mut self, entry: &Entry) {
-        self.entries += 1;
-        self.bytes += entry.event.weight();
+        self.hold_event(&entry.event);
     }
 
     pub(crate) fn let_go(&mut self, entry: &Entry) {
+        self.let_go_event(&entry.event);
+    }
+
+    /// Counts an event in memory that is no entry of a window.
+    pub(crate) fn hold_event(&mut self, event: &Event) {
+        self.entries += 1;
+        self.bytes += event.weight();
+    }
+
+    /// See [`Self::hold_event`].
+    pub(crate) fn let_go_event(&mut self, event: &Event) {
         debug_assert!(self.entries > 0);
         self.entries = self.entries.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(entry.event.weight());
+        self.bytes = self.bytes.saturating_sub(event.weight());
     }
 
     /// Entries that still find room, for an endpoint whose last attempt succeeded or another: the latter leave half of the
@@ -218,7 +240,8 @@ impl Common {
 
     /// Bounds a wanted page by the room there is; `None` if it has to wait. `runnable`: what the endpoint has in memory
     /// that is not stuck behind something else.
-    pub(crate) fn grant(&self, mut load: Load, proven: bool, runnable: usize) -> Option<Load> {
+    pub(crate) fn grant(&self, load: &Load, proven: bool, runnable: usize) -> Option<Load> {
+        let mut load = load.clone();
         match load.what {
             What::Due(_) | What::Retries(..) | What::Held(..) => {
                 let room = (self.free_for(proven) / LOADS_IN_FLIGHT).min(PAGE_ENTRIES);
@@ -227,6 +250,16 @@ impl Common {
                     return None;
                 }
                 load.entries = load.entries.min(room);
+                let bytes_free = self.config.window_bytes.saturating_sub(self.bytes);
+                load.bytes = load.bytes.min(bytes_free / LOADS_IN_FLIGHT);
+            }
+            // A replay reads on when there is room beside what has to go out anyway.
+            What::Replay(..) => {
+                let room = (self.free_for(proven) / LOADS_IN_FLIGHT).min(load.entries);
+                if room == 0 {
+                    return None;
+                }
+                load.entries = room;
                 let bytes_free = self.config.window_bytes.saturating_sub(self.bytes);
                 load.bytes = load.bytes.min(bytes_free / LOADS_IN_FLIGHT);
             }
@@ -242,8 +275,10 @@ impl Common {
         self.settling.contains_key(&delivery) || self.recent.since(delivery, read)
     }
 
-    pub(crate) fn push_update(&mut self, update: Update) {
+    pub(crate) fn push_update(&mut self, mut update: Update) {
         self.first_update_at.get_or_insert(update.at);
+        update.at = update.at.max(self.built_at + TICK);
+        self.latest_update = self.latest_update.max(update.at);
         *self.settling.entry(update.delivery.position).or_default() += 1;
         self.updates.push(update);
     }

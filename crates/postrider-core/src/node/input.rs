@@ -7,9 +7,10 @@ use crate::id::{EndpointNo, Position, TenantNo};
 use crate::policy::Policy;
 use crate::publication::{Publication, Receipt, Refusal};
 use crate::record::{
-    AttemptRecord, DeliveryRef, Edit, Event, Health, LaneKey, Loaded, PendingRow, Place, Progress,
+    AttemptRecord, DeliveryRef, Edit, Ended, Event, Health, LaneKey, Loaded, PendingRow, Place, Progress,
     TestRecord, Trigger,
 };
+use crate::replay::{Replay, ReplayProgress};
 use crate::time::Timestamp;
 
 /// Something that happened. `R` is how the driver finds back to whoever asked.
@@ -29,6 +30,8 @@ pub enum Input<R> {
     Retry(Box<Wanted>, R),
     /// Somebody withdraws a pending delivery.
     Cancel(Box<Wanted>, R),
+    /// Somebody wants many deliveries again, or no more of them.
+    Replay(ReplayAsk, R),
     /// A test request was made; answered by [`Reply::Tested`] when its record is durable. The position in it is ignored.
     Tested(Box<TestRecord>, R),
     /// Time passed: whatever is due by now is done.
@@ -42,6 +45,22 @@ pub struct Change {
     pub edit: Edit,
     /// With [`Edit::PutEndpoint`]: the endpoint's policy.
     pub policy: Option<Policy>,
+}
+
+/// What somebody wants of a replay.
+#[derive(Debug, Clone)]
+pub enum ReplayAsk {
+    /// That it begins.
+    Start(Arc<Replay>),
+    /// That it lets nothing more go.
+    Cancel {
+        /// Whose it is.
+        tenant: TenantNo,
+        /// Of which endpoint.
+        endpoint: EndpointNo,
+        /// Its public id.
+        id: Box<str>,
+    },
 }
 
 /// A delivery that somebody named, as the store has it.
@@ -82,7 +101,7 @@ pub enum Directive {
 }
 
 /// A page that the machine asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Load {
     /// The endpoint's tenant.
     pub tenant: TenantNo,
@@ -96,8 +115,8 @@ pub struct Load {
     pub bytes: usize,
 }
 
-/// The part of an endpoint's pending work that a page is taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The part of an endpoint's work that a page is taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// Due work with a rank after this.
     Due(Position),
@@ -111,6 +130,8 @@ pub enum What {
     Before(Timestamp),
     /// How much is pending.
     Count,
+    /// What a replay covers after this position.
+    Replay(Arc<Replay>, Position),
 }
 
 /// A page as read.
@@ -122,6 +143,10 @@ pub struct PageRead {
     pub entries: Vec<Loaded>,
     /// The rows, for [`What::Any`] and [`What::Before`].
     pub rows: Vec<PendingRow>,
+    /// With [`What::Replay`]: what it covers.
+    pub ended: Vec<Ended>,
+    /// With [`What::Replay`]: up to where that is all.
+    pub upto: Position,
     /// Nothing further was there.
     pub complete: bool,
     /// The last position committed when it was read.
@@ -200,6 +225,8 @@ pub struct Restored {
     pub blocking: Vec<(DeliveryRef, Place, Progress, LaneKey)>,
     /// Lanes with held deliveries.
     pub held: Vec<LaneKey>,
+    /// Its replays that have not ended.
+    pub replays: Vec<(Arc<Replay>, ReplayProgress)>,
 }
 
 /// How an endpoint stands.

@@ -18,10 +18,10 @@ pub use self::commit::{Begun, Known};
 pub use self::common::NodeConfig;
 use self::common::{Common, Owner};
 pub use self::input::{
-    Attempt, Change, Counts, Directive, Effects, Finished, Input, Load, PageRead, Reply, Restored, Standing,
-    State, Wanted, What,
+    Attempt, Change, Counts, Directive, Effects, Finished, Input, Load, PageRead, ReplayAsk, Reply, Restored,
+    Standing, State, Wanted, What,
 };
-pub use crate::shard::CHANGING;
+pub use crate::shard::{CHANGING, NOT_RUNNING};
 
 use self::commit::Intake;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
@@ -47,6 +47,10 @@ const EXPIRY_EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration
 pub(crate) const LOADS_IN_FLIGHT: usize = 16;
 /// Wanted pages that are looked at in one go for one that there is room for.
 const LOADS_LOOKED_AT: usize = 16;
+/// How long what replays let go may wait for a group to ride with: while others write, they cost no commits of their own.
+const RELEASE_DELAY: Duration = Duration::from_millis(5);
+/// Deliveries that replays let go with one group, at most.
+const RELEASED_AT_ONCE: usize = 1_000;
 /// How long until pages that could not be read are tried again.
 const PAGE_RETRY: Duration = Duration::from_secs(1);
 
@@ -120,6 +124,7 @@ impl<R> Node<R> {
                 self.failed_pages.push((now + PAGE_RETRY, load));
             }
             Input::Retry(wanted, reply) => self.intake.retries.push((*wanted, reply)),
+            Input::Replay(ask, reply) => self.intake.replays.push((ask, reply)),
             Input::Cancel(wanted, reply) => {
                 let owner = (wanted.delivery.tenant, wanted.delivery.endpoint);
                 match self.shard(owner.0).cancel(*wanted, now) {
@@ -154,7 +159,7 @@ impl<R> Node<R> {
             let due: Vec<Load> =
                 self.failed_pages.extract_if(.., |(at, _)| *at <= now).map(|(_, load)| load).collect();
             for load in due {
-                self.shards[usize::from(ShardNo::of(load.tenant).0)].page_failed(load);
+                self.shards[usize::from(ShardNo::of(load.tenant).0)].page_failed(&load);
                 self.poke((load.tenant, load.endpoint), now);
             }
         }
@@ -191,6 +196,15 @@ impl<R> Node<R> {
         slot.overtake(now, &mut self.common);
         slot.want_pages(now, &mut self.common);
         let mut wake = slot.next_duty(now);
+        match slot.next_release(&self.common) {
+            Some(at) if at > now => wake = Some(wake.map_or(at, |w| w.min(at))),
+            Some(_) if !slot.replays.queued => {
+                slot.replays.queued = true;
+                self.common.replaying.push_back(owner);
+                self.common.replay_due.get_or_insert(now + RELEASE_DELAY);
+            }
+            Some(_) | None => {}
+        }
         match slot.readiness(now) {
             Readiness::Now if !slot.queued => {
                 slot.queued = true;
@@ -231,7 +245,7 @@ impl<R> Node<R> {
             let load = self.common.wanted.pop_front()?;
             let shard = &self.shards[usize::from(ShardNo::of(load.tenant).0)];
             let Some(slot) = shard.slots.get(&load.endpoint) else { continue };
-            if let Some(load) = self.common.grant(load, slot.proven, slot.runnable(load.what)) {
+            if let Some(load) = self.common.grant(&load, slot.proven, slot.runnable(&load.what)) {
                 self.common.loading += 1;
                 return Some(load);
             }

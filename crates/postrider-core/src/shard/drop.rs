@@ -7,7 +7,7 @@ use crate::id::Position;
 use crate::node::common::Common;
 use crate::pace::{Concurrency, Pacer};
 use crate::policy::Policy;
-use crate::record::{Edit, Place};
+use crate::record::{Edit, Place, Reason};
 use crate::time::Timestamp;
 
 /// How often a long row of failures is written down again: at its beginning it may be over in a moment.
@@ -16,6 +16,7 @@ const FAILING_RECORDED_AFTER: std::time::Duration = std::time::Duration::from_se
 impl Slot {
     /// Drops everything that is in memory and not being attempted.
     pub(crate) fn drop_window(&mut self, common: &mut Common) {
+        self.replays.forget_read(common);
         let fresh = std::mem::take(&mut self.fresh);
         let urgent = std::mem::take(&mut self.urgent);
         let retries = std::mem::take(&mut self.retries);
@@ -81,6 +82,7 @@ impl Slot {
         }
         self.disabled = Some(reason.into());
         self.drained = false;
+        self.fail_replays(Reason::EndpointDisabled, now, common);
         self.drop_window(common);
         self.set_clock(now);
         self.record_health(now, common);

@@ -94,6 +94,9 @@ impl Slot {
         if full {
             self.move_to_held(key, entry, now, common);
         } else {
+            if lane.blocked.is_some() {
+                self.replays.park(entry.position());
+            }
             self.entries += 1;
             common.hold(&entry);
             lane.waiting.push_back(entry);
@@ -102,6 +105,7 @@ impl Slot {
 
     /// Takes an entry that is not in memory's accounts out of the due order, into the held order.
     fn move_to_held(&mut self, key: LaneKey, entry: Entry, now: Timestamp, common: &mut Common) {
+        self.replays.park(entry.position());
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         let before = Position(entry.position().0 - 1);
         let held = lane.held.get_or_insert(Held::from(before, common.committed));
@@ -165,7 +169,9 @@ impl Slot {
         self.holds.insert((blocked.deadline, key));
         lane.blocked = Some(blocked);
         let keep = waiting_room(true, self.blocked_lanes, common).min(lane.waiting.len());
-        for entry in lane.waiting.split_off(keep) {
+        let further = lane.waiting.split_off(keep);
+        lane.waiting.iter().for_each(|entry| self.replays.park(entry.position()));
+        for entry in further {
             self.let_go(&entry, common);
             if !entry.gone {
                 self.move_to_held(key, entry, now, common);

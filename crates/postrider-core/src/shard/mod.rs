@@ -9,6 +9,7 @@ mod lane;
 mod outcome;
 mod page;
 mod pending;
+mod replay;
 mod request;
 mod slot;
 mod start;
@@ -17,6 +18,7 @@ mod tenant;
 use rustc_hash::FxHashMap;
 
 pub(crate) use lane::Held;
+pub use replay::NOT_RUNNING;
 pub use request::CHANGING;
 pub(crate) use slot::{Entry, Slot, Spill, lane_of};
 pub(crate) use start::Readiness;
@@ -56,8 +58,18 @@ pub(crate) struct Shard {
 impl Shard {
     /// Takes an endpoint as a start finds it.
     pub(crate) fn restore(&mut self, restored: Restored, now: Timestamp, common: &mut Common) {
-        let Restored { no, tenant, policy, deleted, health, last_sequence, has_pending, blocking, held } =
-            restored;
+        let Restored {
+            no,
+            tenant,
+            policy,
+            deleted,
+            health,
+            last_sequence,
+            has_pending,
+            blocking,
+            held,
+            replays,
+        } = restored;
         let owner = self.tenants.entry(tenant).or_default();
         if !deleted {
             owner.insert(no, &policy);
@@ -95,6 +107,7 @@ impl Shard {
         let idle: Vec<LaneKey> =
             slot.lanes.iter().filter(|(_, l)| l.head.is_none()).map(|(k, _)| *k).collect();
         slot.idle_lanes.extend(idle);
+        slot.restore_replays(replays, now);
         self.slots.insert(no, slot);
     }
 
@@ -126,6 +139,7 @@ impl Shard {
         }
         slot.deleted = true;
         slot.drained = false;
+        slot.fail_replays(Reason::EndpointDeleted, now, common);
         slot.drop_window(common);
         slot.set_clock(now);
     }

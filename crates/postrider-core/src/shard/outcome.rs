@@ -36,7 +36,10 @@ impl Shard {
             return;
         }
         entry.progress.attempts += 1;
-        entry.progress.trigger = Trigger::Schedule;
+        if entry.progress.trigger != Trigger::Replay {
+            // A replayed run stays one to its end, so that it is known for one after a restart too.
+            entry.progress.trigger = Trigger::Schedule;
+        }
         match error {
             None => slot.succeeded(entry, finished, now, common),
             Some(kind) => slot.failed(entry, finished, kind, now, common),
@@ -136,11 +139,12 @@ impl Slot {
         common.counts.failed += 1;
         let status_code = finished.record.status_code;
         let probe = finished.record.trigger == Trigger::Probe;
+        // A replay says nothing of how the endpoint fares with what comes now; a probe asks just that.
+        let charged = probe || entry.progress.trigger != Trigger::Replay;
         self.proven = false;
         if kind == ErrorKind::Timeout {
             self.concurrency.halve();
         }
-        let failing_since = *self.failing_since.get_or_insert(now);
         if !probe {
             entry.progress.step = entry.progress.step.saturating_add(1);
         }
@@ -152,15 +156,18 @@ impl Slot {
                 self.drop_window(common);
             }
         }
+        if charged {
+            self.failing_since.get_or_insert(now);
+        }
         let gone = status_code == Some(410) && self.policy.gone_disables;
         if gone {
             self.disable("gone", now, common);
         } else if finished.directive == Some(Directive::Disable) {
             self.disable("requested_by_receiver", now, common);
-        } else if self.policy.disable_after.is_some_and(|after| now.since(failing_since) >= after) {
+        } else if charged && self.has_failed_for_too_long(now) {
             self.disable("failing", now, common);
         }
-        if self.ended().is_none() {
+        if charged && self.ended().is_none() {
             let not_now = Breaker::says_not_now(kind, status_code);
             let config = common.config.breaker;
             if self.breaker.failed(now, entry.position(), not_now, probe, &config) {
@@ -178,6 +185,11 @@ impl Slot {
         } else {
             self.schedule_retry(entry, finished, now, common);
         }
+    }
+
+    fn has_failed_for_too_long(&self, now: Timestamp) -> bool {
+        let since = self.failing_since.map(|since| now.since(since));
+        self.policy.disable_after.zip(since).is_some_and(|(after, since)| since >= after)
     }
 
     /// A failed probe uses up no step: the delivery stays where it was, behind the others.
@@ -273,6 +285,9 @@ impl Slot {
         now: Timestamp,
         common: &mut Common,
     ) {
+        if to != Disposition::Pending(entry.place) {
+            self.replays.tried(entry.position());
+        }
         let mut progress = entry.progress;
         if progress.blocking {
             progress.held_ms = self.held_ms(entry, now);

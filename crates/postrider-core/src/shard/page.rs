@@ -53,6 +53,7 @@ impl Slot {
             self.loading.expired = true;
             self.want(What::Before(before), DRAIN_STEP, common);
         }
+        self.want_replays(common);
         if !self.running() || self.reread_after > common.committed {
             return;
         }
@@ -73,7 +74,7 @@ impl Slot {
         }
     }
 
-    fn want(&self, what: What, entries: usize, common: &mut Common) {
+    pub(super) fn want(&self, what: What, entries: usize, common: &mut Common) {
         let (tenant, endpoint) = (self.tenant, self.no);
         common.wanted.push_back(Load { tenant, endpoint, what, entries, bytes: PAGE_BYTES });
     }
@@ -321,6 +322,7 @@ impl Slot {
         } else {
             self.take_from_memory(position, common);
         }
+        self.replays.tried(position);
         self.pending.end();
         self.settling += 1;
         if let Some(key) = row.lane
@@ -390,13 +392,14 @@ impl Shard {
                 slot.end_page(page, flights, now, common);
             }
             What::Count => slot.pending.found(page.count),
+            What::Replay(..) => slot.replay_page(page, common),
         }
     }
 
     /// A page could not be read.
-    pub(crate) fn page_failed(&mut self, load: Load) {
+    pub(crate) fn page_failed(&mut self, load: &Load) {
         let Some(slot) = self.slots.get_mut(&load.endpoint) else { return };
-        match load.what {
+        match &load.what {
             What::Due(_) => slot.loading.due = false,
             What::Retries(..) => {
                 slot.loading.retries = false;
@@ -406,17 +409,18 @@ impl Shard {
             }
             What::Held(key, _) => {
                 slot.loading.held = slot.loading.held.saturating_sub(1);
-                if let Some(held) = slot.lanes.get_mut(&key).and_then(|l| l.held.as_mut()) {
+                if let Some(held) = slot.lanes.get_mut(key).and_then(|l| l.held.as_mut()) {
                     held.loading = false;
-                    slot.idle_lanes.insert(key);
+                    slot.idle_lanes.insert(*key);
                 }
             }
             What::Any => slot.loading.drain = false,
             What::Before(before) => {
                 slot.loading.expired = false;
-                slot.expiring = slot.expiring.or(Some(before));
+                slot.expiring = slot.expiring.or(Some(*before));
             }
             What::Count => slot.counted = false,
+            What::Replay(replay, _) => slot.replay_page_failed(replay),
         }
     }
 

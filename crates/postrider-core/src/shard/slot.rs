@@ -10,6 +10,7 @@ use super::lane::Lane;
 use super::outcome::NEAR;
 use super::page::LOW_WATER;
 use super::pending::{Pending, Total};
+use super::replay::Replays;
 use crate::breaker::Breaker;
 use crate::id::{EndpointNo, Position, TenantNo};
 use crate::node::What;
@@ -120,6 +121,7 @@ pub(crate) struct Slot {
     /// Retries that became durable while a page of retries was being read.
     pub(crate) stored_while_loading: Option<Timestamp>,
     pub(crate) loading: Loading,
+    pub(crate) replays: Replays,
 
     /// Entries in memory: due, waiting in lanes, or being attempted.
     pub(crate) entries: usize,
@@ -185,6 +187,7 @@ impl Slot {
             reread_after: Position::ZERO,
             expiring: None,
             loading: Loading::default(),
+            replays: Replays::default(),
             entries: 0,
             in_flight: 0,
             settling: 0,
@@ -270,7 +273,7 @@ impl Slot {
     }
 
     /// Entries in memory that are of use before those of a page would be; not those that wait behind others.
-    pub(crate) fn runnable(&self, what: What) -> usize {
+    pub(crate) fn runnable(&self, what: &What) -> usize {
         if let What::Retries(..) = what {
             let first_stored = (self.stored_retry.unwrap_or(Timestamp::FAR_FUTURE), Position::ZERO);
             return self.retries.range(..first_stored).take(LOW_WATER).count();

@@ -9,6 +9,7 @@
 )]
 
 mod random;
+mod replays;
 mod rng;
 mod store;
 mod tables;

@@ -7,9 +7,10 @@ use postrider_core::breaker::BreakerConfig;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::node::{NodeConfig, Reply};
 use postrider_core::record::{ErrorKind, KeyHash, Status, Trigger};
+use postrider_core::replay::{ReplayState, Statuses};
 
 use crate::rng::Rng;
-use crate::world::{Answer, Mode, TENANT, World, event, ms, secs};
+use crate::world::{Answer, Mode, TENANT, World, event, missed, ms, secs};
 
 /// What a run is mostly about.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,7 @@ struct Flavour {
     crashes: u64,
     edits: u64,
     by_hand: u64,
+    replays: u64,
     window: usize,
     burst: u64,
     keys: u64,
@@ -33,6 +35,7 @@ const CALM: Flavour = Flavour {
     crashes: 0,
     edits: 0,
     by_hand: 0,
+    replays: 0,
     window: 1_024,
     burst: 10,
     keys: 4,
@@ -171,6 +174,10 @@ impl Driver {
             self.by_hand(world);
             return;
         }
+        if world.rng.chance(f.replays) {
+            self.replay(world);
+            return;
+        }
         if world.rng.chance(f.faults / 2) {
             match world.rng.below(4) {
                 0 => {
@@ -286,6 +293,29 @@ impl Driver {
         }
     }
 
+    fn replay(&self, world: &mut World) {
+        let running: Vec<Box<str>> = world.store.replays.values().map(|(r, _)| r.id.clone()).collect();
+        if world.rng.chance(150) && !running.is_empty() {
+            let at = usize::try_from(world.rng.below(running.len() as u64)).unwrap();
+            world.cancel_replay(&running[at]);
+            return;
+        }
+        let Some(no) = self.some_endpoint(world) else { return };
+        let mut filter = missed();
+        if world.rng.chance(400) {
+            filter.statuses = Statuses::of(Status::ALL);
+        }
+        if world.rng.chance(300) {
+            filter.sequence_from = Some(world.rng.between(1, 40));
+            filter.sequence_to = world.rng.chance(500).then(|| world.rng.between(20, 80));
+        }
+        if world.rng.chance(200) {
+            filter.since = Some(world.now - ms(world.rng.below(30_000)));
+        }
+        let per_second = world.rng.pick(&[5, 50, 1_000]);
+        world.replay(no, filter, per_second);
+    }
+
     /// Everything works again.
     fn heal(&mut self, world: &mut World) {
         world.note(|| "HEAL".to_owned());
@@ -311,7 +341,11 @@ impl Driver {
                 .filter(|(no, _)| world.store.endpoints[no].deleted || world.policies[no].enabled)
                 .map(|(_, pending)| pending.len())
                 .sum();
-            if owed == 0 && world.open.is_empty() && world.node.is_settled() && world.flying.is_empty() {
+            let replaying = world.store.replays.values().any(|(replay, progress)| {
+                progress.state == ReplayState::Running && world.policies[&replay.endpoint].enabled
+            });
+            let settled = world.open.is_empty() && world.node.is_settled() && world.flying.is_empty();
+            if owed == 0 && !replaying && settled {
                 break;
             }
             steps += 1;
@@ -332,6 +366,7 @@ impl Driver {
         world.check_counts();
         self.check_answers(world);
         check_verdicts(world);
+        check_replays(world);
     }
 
     fn check_answers(&self, world: &World) {
@@ -362,6 +397,29 @@ fn check_verdicts(world: &World) {
         }
         if row.status == Status::Pending && world.policies[&EndpointNo(no.0)].enabled {
             world.fail(&format!("{:?} has no verdict", row.delivery));
+        }
+    }
+}
+
+fn check_replays(world: &World) {
+    for (replay, p) in world.store.replays.values() {
+        let dealt_with = p.done + p.skipped + p.expired;
+        let fits = match p.state {
+            ReplayState::Done => dealt_with == replay.span.matched && p.cursor == replay.span.through,
+            ReplayState::Cancelled | ReplayState::Failed(_) => dealt_with <= replay.span.matched,
+            ReplayState::Running => !world.policies[&replay.endpoint].enabled,
+        };
+        if !fits {
+            world.fail(&format!("{replay:?} ended as {p:?}"));
+        }
+    }
+    for row in world.store.rows.values() {
+        let covering = world.store.replays.values().filter(|(replay, _)| {
+            let (span, position) = (replay.span, row.delivery.position);
+            replay.endpoint == row.delivery.endpoint && position > span.after && position <= span.through
+        });
+        if row.replayed as usize > covering.count() {
+            world.fail(&format!("{:?} went {} times", row.delivery, row.replayed));
         }
     }
 }
@@ -425,11 +483,27 @@ fn everything_ends_with_a_verdict_though_people_retry_and_cancel() {
 }
 
 #[test]
+fn everything_ends_with_a_verdict_though_it_is_replayed() {
+    run_all(7_000_000, 120, |rng| Flavour {
+        replays: 200,
+        crashes: rng.pick(&[0, 40]),
+        window: rng.pick(&[64, 1_024]),
+        burst: rng.pick(&[5, 40]),
+        keys: rng.pick(&[1, 3, 12]),
+        read_us: rng.pick(&[300, 20_000]),
+        commit_us: rng.pick(&[500, 30_000]),
+        ordered: 600,
+        ..CALM
+    });
+}
+
+#[test]
 fn everything_ends_with_a_verdict_with_all_of_it_at_once() {
     run_all(6_000_000, 200, |rng| Flavour {
         crashes: 20,
         edits: 100,
         by_hand: 100,
+        replays: 60,
         window: rng.pick(&[64, 128, 1_024]),
         burst: rng.pick(&[5, 40]),
         keys: rng.pick(&[1, 3, 12]),

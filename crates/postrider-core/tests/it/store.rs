@@ -7,9 +7,10 @@ use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::node::{Known, Load, PageRead, Restored, Wanted, What};
 use postrider_core::policy::Policy;
 use postrider_core::record::{
-    DeliveryRef, Disposition, Edit, ErrorKind, Event, Group, Health, KeyHash, LaneKey, Loaded, PendingRow,
-    Place, Progress, Reason, Start, Status, Trigger, Update,
+    DeliveryRef, Disposition, Edit, Ended, ErrorKind, Event, Group, Health, KeyHash, LaneKey, Loaded,
+    PendingRow, Place, Progress, Reason, Start, Status, Trigger, Update,
 };
+use postrider_core::replay::{Replay, ReplayFilter, ReplayProgress, ReplaySpan, ReplayState};
 use postrider_core::time::Timestamp;
 
 pub(crate) struct Row {
@@ -23,6 +24,11 @@ pub(crate) struct Row {
     /// Its turn in its lane: acceptance, or the start of a later run.
     pub(crate) order: Position,
     pub(crate) triggers: Vec<(u16, Trigger)>,
+    /// When its last run began: acceptance for the first.
+    pub(crate) begun_at: Timestamp,
+    pub(crate) ended_at: Timestamp,
+    /// How often replays let it go.
+    pub(crate) replayed: u32,
 }
 
 impl Row {
@@ -65,6 +71,9 @@ pub(crate) struct Store {
     pub(crate) ids: BTreeSet<String>,
     pub(crate) committed: Position,
     pub(crate) number: (u64, u64),
+    pub(crate) replays: BTreeMap<Box<str>, (Arc<Replay>, ReplayProgress)>,
+    /// When the last group was built.
+    at: Timestamp,
     /// Every policy that was ever put, by endpoint and version: what a real store has as a document.
     pub(crate) policies: BTreeMap<(EndpointNo, u32), Policy>,
 }
@@ -75,8 +84,15 @@ impl Store {
         if group.first.0 != self.committed.0 + 1 || group.last < group.first {
             return Err(format!("group {:?}-{:?} after {:?}", group.first, group.last, self.committed));
         }
+        let done = |store: &Self| store.replays.values().map(|(_, progress)| progress.done).sum::<u64>();
+        let done_before = done(self);
         for edit in &group.edits {
-            self.edit(edit);
+            self.edit(edit)?;
+        }
+        let let_go =
+            group.updates.iter().filter(|u| u.from.is_none() && u.progress.trigger == Trigger::Replay);
+        if done(self) - done_before != let_go.count() as u64 {
+            return Err("replays let go what they do not tell of, or tell of what they did not let go".into());
         }
         let mut next = group.first;
         for accepted in &group.accepted {
@@ -120,6 +136,9 @@ impl Store {
                         lane: accepted.key.map(KeyHash::lane),
                         order: position,
                         triggers: Vec::new(),
+                        begun_at: accepted.event.accepted_at,
+                        ended_at: accepted.event.accepted_at,
+                        replayed: 0,
                     },
                 );
                 if status == Status::Pending {
@@ -146,6 +165,7 @@ impl Store {
             self.update(update, group.first)?;
         }
         self.committed = group.last;
+        self.at = group.at;
         self.number = (group.writer, group.number);
         Ok(())
     }
@@ -174,7 +194,7 @@ impl Store {
         self.blocking.remove(&position);
     }
 
-    fn edit(&mut self, edit: &Edit) {
+    fn edit(&mut self, edit: &Edit) -> Result<(), String> {
         match edit {
             Edit::PutEndpoint { no, tenant, version, .. } => {
                 let endpoint = self.endpoints.entry(*no).or_insert(Endpoint {
@@ -196,8 +216,20 @@ impl Store {
                     endpoint.health = health.clone();
                 }
             }
+            Edit::PutReplay { replay, progress } => {
+                let entry = (Arc::clone(replay), *progress);
+                let Some((_, before)) = self.replays.insert(replay.id.clone(), entry) else { return Ok(()) };
+                if before.state != ReplayState::Running
+                    || progress.cursor < before.cursor
+                    || progress.done < before.done
+                    || progress.expired < before.expired
+                {
+                    return Err(format!("{}: {before:?} then {progress:?}", replay.id));
+                }
+            }
             _ => {}
         }
+        Ok(())
     }
 
     fn update(&mut self, update: &Update, first: Position) -> Result<(), String> {
@@ -255,12 +287,15 @@ impl Store {
                         return Err(format!("a run that begins at {place:?}"));
                     };
                     row.order = rank;
+                    row.begun_at = update.at;
+                    row.replayed += u32::from(update.progress.trigger == Trigger::Replay);
                 }
                 row.place = place;
             }
             Disposition::Ended(status, reason) => {
                 row.status = status;
                 row.reason = reason;
+                row.ended_at = update.at;
                 if (status == Status::Succeeded) == reason.is_some() {
                     return Err(format!("{status:?} with reason {reason:?}"));
                 }
@@ -283,7 +318,15 @@ impl Store {
             watermark: self.committed,
             next: None,
             count: 0,
+            ended: Vec::new(),
+            upto: Position::ZERO,
         };
+        if let What::Replay(replay, after) = &page.load.what {
+            let (replay, after) = (Arc::clone(replay), *after);
+            self.read_replay(&replay, after, &mut page);
+            return page;
+        }
+        let load = page.load.clone();
         let all = BTreeSet::new();
         let places = self.places.get(&load.endpoint).unwrap_or(&all);
         let max = Position(u64::MAX);
@@ -314,7 +357,7 @@ impl Store {
         match load.what {
             What::Any | What::Before(_) => {
                 let before = if let What::Before(time) = load.what { time } else { Timestamp::FAR_FUTURE };
-                let rows = self.pending_rows(load.endpoint).filter(|row| row.event.accepted_at < before);
+                let rows = self.pending_rows(load.endpoint).filter(|row| row.begun_at < before);
                 page.rows = rows.take(load.entries).map(pending_row).collect();
             }
             What::Count => page.count = self.pending_rows(load.endpoint).count() as u64,
@@ -332,6 +375,52 @@ impl Store {
         let from = place_key(Place::Retry(last.0), Position(last.1.0.saturating_add(1)));
         let (_, at, _) = self.places.get(&page.load.endpoint)?.range(from..(2, 0, Position::ZERO)).next()?;
         Some(Timestamp::from_micros(i64::try_from(*at).unwrap()))
+    }
+
+    /// What a filter covers now.
+    pub(crate) fn span(&self, endpoint: EndpointNo, filter: &ReplayFilter) -> ReplaySpan {
+        let within = |row: &&Row| {
+            let (at, sequence) = (row.event.accepted_at, row.delivery.sequence);
+            row.delivery.endpoint == endpoint
+                && filter.since.is_none_or(|since| at >= since)
+                && filter.until.is_none_or(|until| at < until)
+                && filter.sequence_from.is_none_or(|from| sequence >= from)
+                && filter.sequence_to.is_none_or(|to| sequence <= to)
+        };
+        let rows: Vec<&Row> = self.rows.values().filter(within).collect();
+        ReplaySpan {
+            after: rows.first().map_or(self.committed, |row| Position(row.delivery.position.0 - 1)),
+            through: rows.last().map_or(self.committed, |row| row.delivery.position),
+            as_of: self.at,
+            matched: rows.iter().filter(|row| covers(filter, row)).count() as u64,
+        }
+    }
+
+    /// A few of what a replay covers, after a position.
+    fn read_replay(&self, replay: &Replay, after: Position, page: &mut PageRead) {
+        const LOOKED_AT: usize = 20;
+        let rows = self.rows.range(after.plus(1)..=replay.span.through.max(after.plus(1)));
+        let rows = rows.map(|(_, row)| row).filter(|row| row.delivery.endpoint == replay.endpoint);
+        page.upto = replay.span.through;
+        for (looked_at, row) in rows.enumerate() {
+            if looked_at == LOOKED_AT || page.ended.len() == page.load.entries {
+                page.complete = false;
+                return;
+            }
+            if row.delivery.position <= replay.span.through
+                && covers(&replay.filter, row)
+                && row.ended_at <= replay.span.as_of
+            {
+                page.ended.push(Ended {
+                    delivery: row.delivery,
+                    run: row.progress.run,
+                    attempts: row.progress.attempts,
+                    event: row.event.clone(),
+                });
+            }
+            page.upto = row.delivery.position;
+        }
+        page.upto = replay.span.through;
     }
 
     /// What somebody who names a delivery reads of it.
@@ -375,14 +464,26 @@ impl Store {
                 has_pending,
                 blocking,
                 held,
+                replays: self.running_replays(*no),
             });
         }
         all
     }
 
+    pub(crate) fn running_replays(&self, endpoint: EndpointNo) -> Vec<(Arc<Replay>, ReplayProgress)> {
+        let running = |(replay, p): &&(Arc<Replay>, ReplayProgress)| {
+            replay.endpoint == endpoint && p.state == ReplayState::Running
+        };
+        self.replays.values().filter(running).cloned().collect()
+    }
+
     pub(crate) fn find_keys(&self, keys: &[KeyHash]) -> Vec<Option<Known>> {
         keys.iter().map(|key| self.keys.get(key).cloned()).collect()
     }
+}
+
+fn covers(filter: &ReplayFilter, row: &Row) -> bool {
+    filter.statuses.contains(row.status) && filter.takes_type(&row.event.event_type)
 }
 
 fn pending_row(row: &Row) -> PendingRow {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::node::{
-    Attempt, Change, Directive, Effects, Finished, Input, Load, Node, NodeConfig, PageRead, Reply, State,
-    Wanted, What,
+    Attempt, Change, Directive, Effects, Finished, Input, Load, Node, NodeConfig, PageRead, ReplayAsk, Reply,
+    State, Wanted, What,
 };
 use postrider_core::policy::Policy;
 use postrider_core::publication::Publication;
 use postrider_core::record::{AttemptRecord, Edit, ErrorKind, Group, KeyHash, Place, TestRecord, Trigger};
+use postrider_core::replay::{Replay, ReplayFilter, ReplayState, Statuses};
 use postrider_core::subscription::Pattern;
 use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
@@ -204,6 +205,18 @@ pub(crate) fn event(key: Option<&str>) -> Publication {
     }
 }
 
+/// Everything that did not arrive.
+pub(crate) fn missed() -> ReplayFilter {
+    ReplayFilter {
+        since: None,
+        until: None,
+        sequence_from: Some(1),
+        sequence_to: None,
+        statuses: Statuses::MISSED,
+        types: Vec::new(),
+    }
+}
+
 const TRACE: usize = 400;
 /// After so long an attempt does not end by itself.
 const FOREVER: Duration = secs(1_000_000);
@@ -361,6 +374,29 @@ impl World {
         let Some(wanted) = self.store.wanted(position) else { self.fail("no such delivery") };
         self.note(|| format!("cancel {position:?} at {:?} ({call})", wanted.place));
         self.input(Input::Cancel(Box::new(wanted), call));
+        call
+    }
+
+    /// Begins a replay of what a filter covers now; its id, and the call.
+    pub(crate) fn replay(&mut self, no: u32, filter: ReplayFilter, per_second: u32) -> (Box<str>, u64) {
+        let call = self.call();
+        let id: Box<str> = format!("rpl{call}").into();
+        let endpoint = EndpointNo(no);
+        let span = self.store.span(endpoint, &filter);
+        let tenant = self.store.endpoints.get(&endpoint).map_or(TENANT, |e| e.tenant);
+        self.note(|| format!("replay {id} of {no}: {filter:?} {span:?} at {per_second}/s"));
+        let created_at = self.now;
+        let replay = Replay { id: id.clone(), tenant, endpoint, filter, span, per_second, created_at };
+        self.input(Input::Replay(ReplayAsk::Start(Arc::new(replay)), call));
+        (id, call)
+    }
+
+    pub(crate) fn cancel_replay(&mut self, id: &str) -> u64 {
+        let call = self.call();
+        let replay = self.store.replays[id].0.clone();
+        self.note(|| format!("cancel {id}"));
+        let ask = ReplayAsk::Cancel { tenant: replay.tenant, endpoint: replay.endpoint, id: id.into() };
+        self.input(Input::Replay(ask, call));
         call
     }
 
@@ -928,6 +964,7 @@ impl World {
             return;
         }
         let by = until - ms(1_400);
+        self.check_replays(by);
         for (no, positions) in &self.store.pending {
             if positions.is_empty() {
                 continue;
@@ -960,6 +997,25 @@ impl World {
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Nothing is going on: then no replay may have something to let go.
+    fn check_replays(&self, by: Timestamp) {
+        for (replay, progress) in self.store.replays.values() {
+            if progress.state != ReplayState::Running {
+                continue;
+            }
+            let no = replay.endpoint;
+            let waiting = self.store.pending.get(&no).is_some_and(|pending| !pending.is_empty());
+            let state = self.node.standing(replay.tenant, no).map(|standing| standing.state);
+            // Where something waits, it may be what the replay let go.
+            if state == Some(State::Active) && !waiting && progress.updated_at < by {
+                self.fail(&format!("{} stands still: {progress:?}", replay.id));
+            }
+            if state.is_none_or(|state| matches!(state, State::Disabled { .. })) {
+                self.fail(&format!("{} runs without an endpoint: {progress:?}", replay.id));
             }
         }
     }

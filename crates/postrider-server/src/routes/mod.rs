@@ -5,6 +5,7 @@ mod endpoints;
 mod events;
 mod health;
 mod path;
+mod replays;
 mod tenants;
 mod tokens;
 
@@ -33,6 +34,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(endpoints::secret))
         .routes(routes!(endpoints::rotate))
         .routes(routes!(endpoints::test))
+        .routes(routes!(replays::create, replays::list))
+        .routes(routes!(replays::get, replays::cancel))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::retry))

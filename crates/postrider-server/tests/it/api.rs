@@ -2,46 +2,8 @@
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
-use crate::fixture::{ADMIN, MAX_BATCH, MAX_EVENT, Server, eventually};
-
-/// A receiver that answers 200 and tells how many requests came.
-async fn receiver(status: u16) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let tell = tell.clone();
-            tokio::spawn(async move {
-                let mut seen = Vec::new();
-                let mut buffer = [0; 8192];
-                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
-                    seen.extend_from_slice(&buffer[..n]);
-                    let text = String::from_utf8_lossy(&seen).into_owned();
-                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                    let length = head
-                        .lines()
-                        .find_map(|line| {
-                            line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
-                        })
-                        .unwrap_or(0);
-                    if body.len() >= length {
-                        let _ = tell.send(format!("{}\r\n\r\n{body}", head.to_ascii_lowercase()));
-                        seen.clear();
-                        let answer =
-                            format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\nX-Seen: 1\r\n\r\nok");
-                        if stream.write_all(answer.as_bytes()).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-            });
-        }
-    });
-    (url, told)
-}
+use crate::fixture::{ADMIN, MAX_BATCH, MAX_EVENT, Server, eventually, receiver};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_delivered_signed_and_seen_in_the_log() {

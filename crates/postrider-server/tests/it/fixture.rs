@@ -17,6 +17,7 @@ use postrider_engine::{Engine, EngineConfig, WriterConfig};
 use postrider_server::ServerConfig;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -190,4 +191,41 @@ pub(crate) async fn eventually<F: Future<Output = Option<T>>, T>(mut ask: impl F
         assert!(tokio::time::Instant::now() < deadline, "it never came");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A receiver that answers with a status and tells how many requests came.
+pub(crate) async fn receiver(status: u16) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                let mut buffer = [0; 8192];
+                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                    seen.extend_from_slice(&buffer[..n]);
+                    let text = String::from_utf8_lossy(&seen).into_owned();
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                    let length = head
+                        .lines()
+                        .find_map(|line| {
+                            line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
+                        })
+                        .unwrap_or(0);
+                    if body.len() >= length {
+                        let _ = tell.send(format!("{}\r\n\r\n{body}", head.to_ascii_lowercase()));
+                        seen.clear();
+                        let answer =
+                            format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\nX-Seen: 1\r\n\r\nok");
+                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    (url, told)
 }

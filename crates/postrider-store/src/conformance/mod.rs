@@ -9,6 +9,7 @@ pub mod lives;
 pub mod model;
 pub mod random;
 pub mod recovery;
+pub mod replays;
 pub mod retention;
 
 use std::sync::Arc;
@@ -55,6 +56,10 @@ pub const CASES: &[Case] = &[
     ),
     ("every lane is told at a start, however many", recovery::every_lane_is_told_at_a_start_however_many),
     ("sequences go on after everything was closed", recovery::sequences_go_on_after_a_close),
+    ("a replay is found again as it was", replays::a_replay_is_found_again_as_it_was),
+    ("replays that ended are kept for a while", replays::replays_that_ended_are_kept_for_a_while),
+    ("what ends after a count is not on its pages", replays::what_ends_after_a_count_is_not_on_its_pages),
+    ("a later run has an age of its own", replays::a_later_run_has_an_age_of_its_own),
     ("finished work goes and pending work stays", retention::finished_work_goes_and_pending_work_stays),
     (
         "idempotency keys are known for a day however short the retention",

@@ -9,6 +9,7 @@ use postrider_core::record::{
     Accepted, AttemptRecord, DeliveryRef, Disposition, Event, Group, KeyHash, LaneKey, Place, Progress,
     Reason, Start, Status,
 };
+use postrider_core::replay::ReplayFilter;
 use postrider_core::time::Timestamp;
 
 use crate::{LogQuery, LogRow};
@@ -24,6 +25,8 @@ pub struct Life {
     pub subject: Option<KeyHash>,
     /// Its attempts.
     pub attempts: Vec<AttemptRecord>,
+    /// When its last run began.
+    pub begun_at: Timestamp,
 }
 
 /// Everything that was committed.
@@ -35,12 +38,15 @@ pub struct Model {
     pub events: BTreeMap<Position, Accepted>,
     /// The last position.
     pub committed: Position,
+    /// When the last group was built.
+    pub at: Timestamp,
 }
 
 impl Model {
     /// Takes a group in.
     pub fn commit(&mut self, group: &Group) {
         self.committed = group.last;
+        self.at = group.at;
         for a in &group.accepted {
             self.events.insert(a.event.position, a.clone());
             for (i, owed) in (1..).zip(&a.deliveries) {
@@ -68,8 +74,8 @@ impl Model {
                     first_succeeded_at: None,
                     place,
                 };
-                self.lives
-                    .insert(position, Life { row, key: a.key, subject: a.subject, attempts: Vec::new() });
+                let (key, subject, begun_at) = (a.key, a.subject, group.at);
+                self.lives.insert(position, Life { row, key, subject, attempts: Vec::new(), begun_at });
             }
         }
         for u in &group.updates {
@@ -82,6 +88,9 @@ impl Model {
             }
             match u.to {
                 Disposition::Pending(place) => {
+                    if row.place.is_none() {
+                        life.begun_at = group.at;
+                    }
                     (row.status, row.reason, row.finished_at, row.place) =
                         (Status::Pending, None, None, Some(place));
                     row.next_attempt_at = if let Place::Retry(at) = place { Some(at) } else { None };
@@ -131,6 +140,38 @@ impl Model {
         self.pending(endpoint)
             .filter(|l| l.row.place == Some(Place::Held(lane)))
             .map(|l| l.row.delivery)
+            .collect()
+    }
+
+    /// Where the deliveries of a range lie: behind the first position, up to the second.
+    fn bounds(&self, endpoint: EndpointNo, filter: &ReplayFilter) -> (Position, Position) {
+        let rows = self.lives.values().map(|l| &l.row).filter(|row| {
+            let (at, sequence) = (row.event.accepted_at, row.delivery.sequence);
+            row.delivery.endpoint == endpoint
+                && filter.since.is_none_or(|since| at >= since)
+                && filter.until.is_none_or(|until| at < until)
+                && filter.sequence_from.is_none_or(|from| sequence >= from)
+                && filter.sequence_to.is_none_or(|to| sequence <= to)
+        });
+        let positions: Vec<u64> = rows.map(|row| row.delivery.position.0).collect();
+        let first = positions.first().copied().unwrap_or(1);
+        (Position(first - 1), Position(positions.last().copied().unwrap_or(0)))
+    }
+
+    /// What a filter covers that had ended by a time, oldest first.
+    pub fn covered(&self, endpoint: EndpointNo, filter: &ReplayFilter, as_of: Timestamp) -> Vec<&Life> {
+        let (after, through) = self.bounds(endpoint, filter);
+        if through <= after {
+            return Vec::new();
+        }
+        let range = self.lives.range(after.plus(1)..=through).map(|(_, life)| life);
+        range
+            .filter(|life| {
+                life.row.delivery.endpoint == endpoint
+                    && filter.statuses.contains(life.row.status)
+                    && filter.takes_type(&life.row.event.event_type)
+                    && life.row.finished_at.is_some_and(|ended| ended <= as_of)
+            })
             .collect()
     }
 

@@ -7,6 +7,8 @@ use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{
     Disposition, Edit, KeyHash, Place, Progress, Reason, Start, Status, Trigger, Update,
 };
+use postrider_core::replay::{Replay, ReplayFilter, Statuses};
+use postrider_core::subscription::Pattern;
 use postrider_core::time::Timestamp;
 
 use super::Harness;
@@ -196,6 +198,9 @@ fn compare(store: &dyn Store, model: &Model, random: &mut Random, now: Timestamp
         );
     }
     compare_keys(store, model);
+    for _ in 0..20 {
+        compare_replay(store, model, random, now);
+    }
     for _ in 0..40 {
         compare_log(store, model, &random_query(model, random, now));
     }
@@ -268,7 +273,7 @@ fn compare_pending(store: &dyn Store, model: &Model, endpoint: EndpointNo, rando
         let before = life.row.event.accepted_at;
         let old: Vec<_> = model
             .pending(endpoint)
-            .filter(|l| l.row.event.accepted_at < before)
+            .filter(|l| l.row.event.accepted_at < before && l.begun_at < before)
             .map(|l| l.row.delivery)
             .take(10)
             .collect();
@@ -319,6 +324,53 @@ fn random_query(model: &Model, random: &mut Random, now: Timestamp) -> LogQuery 
         before: maybe_before(model, random),
         limit: 1 + random.below(60) as usize,
     }
+}
+
+/// What a filter covers is counted, and comes in pages, as often as it is asked for.
+fn compare_replay(store: &dyn Store, model: &Model, random: &mut Random, now: Timestamp) {
+    let endpoint = EndpointNo(1 + random.below(u64::from(ENDPOINTS)) as u32);
+    let ended = [Status::Succeeded, Status::Failed, Status::Cancelled, Status::Skipped];
+    let mut time = || (random.below(3) == 0).then(|| now - Duration::from_millis(random.below(20_000)));
+    let (since, until) = (time(), time());
+    let mut sequence = || (random.below(3) == 0).then(|| 1 + random.below(300));
+    let (sequence_from, sequence_to) = (sequence(), sequence());
+    let statuses = Statuses::of(ended.into_iter().filter(|_| random.below(2) == 0));
+    let pattern = ["card.*", "account.topup", "*"][random.below(3) as usize];
+    let types = (random.below(2) == 0).then(|| Pattern::parse(pattern).unwrap()).into_iter().collect();
+    let filter = ReplayFilter { since, until, sequence_from, sequence_to, statuses, types };
+    let span = store.replay_span(endpoint, &filter).unwrap();
+    let covered: Vec<_> = model.covered(endpoint, &filter, model.at).iter().map(|l| l.row.delivery).collect();
+    assert_eq!((span.matched, span.as_of), (covered.len() as u64, model.at), "{filter:?}");
+    let replay = Replay {
+        id: "rpl".into(),
+        tenant: tenant_of(endpoint.0),
+        endpoint,
+        filter,
+        span,
+        per_second: 1,
+        created_at: now,
+    };
+    let limit =
+        PageLimit { entries: 1 + random.below(30) as usize, bytes: 1 + random.below(40_000) as usize };
+    let (mut after, mut found) = (span.after, Vec::new());
+    loop {
+        let page = store.replay_page(&replay, after, limit).unwrap();
+        assert!(page.entries.len() <= limit.entries && page.watermark == model.committed);
+        assert!(page.complete || page.upto > after, "it moves on");
+        for ended in page.entries {
+            let life = &model.lives[&ended.delivery.position];
+            assert_eq!((ended.run, ended.attempts), (life.row.progress.run, life.row.progress.attempts));
+            assert_eq!(ended.event, life.row.event);
+            assert!(ended.delivery.position > after && ended.delivery.position <= page.upto);
+            found.push(ended.delivery);
+        }
+        after = page.upto;
+        if page.complete {
+            break;
+        }
+    }
+    assert_eq!(found, covered, "{replay:?}");
+    assert_eq!(after, span.through);
 }
 
 fn maybe_before(model: &Model, random: &mut Random) -> Option<Position> {
