@@ -15,7 +15,9 @@ use crate::time::Timestamp;
 
 /// The place of an event or delivery in its shard's order of acceptance; 1 and up, below 2^44.
 /// An event takes one, and each of its deliveries the next.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize,
+)]
 pub struct Position(pub u64);
 
 impl Position {
@@ -32,11 +34,15 @@ impl Position {
 }
 
 /// The internal number of a tenant. Never used twice, even where a tenant is made again under its old id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize,
+)]
 pub struct TenantNo(pub u32);
 
 /// The internal number of an endpoint. Never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize,
+)]
 pub struct EndpointNo(pub u32);
 
 /// The number of a shard: 0 to 63.

@@ -16,6 +16,7 @@ pub mod json;
 pub mod key;
 pub mod matching;
 pub mod node;
+pub mod operational;
 pub mod pace;
 pub mod policy;
 pub mod publication;

@@ -497,6 +497,31 @@ pub enum Edit {
         /// How far it has come.
         progress: ReplayProgress,
     },
+    /// Something that the operator is to be told, or how often it happened by now.
+    PutNotice {
+        /// From when on it may be told; it does not change any more then.
+        due: Timestamp,
+        /// Its place, which it keeps.
+        position: Position,
+        /// The notice as JSON.
+        doc: Bytes,
+    },
+    /// It was told.
+    RemoveNotice {
+        /// As it was put.
+        due: Timestamp,
+        /// See `due`.
+        position: Position,
+    },
+    /// It cannot be told: kept apart, so that others go on.
+    SetNoticeAside {
+        /// As it was put.
+        due: Timestamp,
+        /// See `due`.
+        position: Position,
+        /// What is wrong with it.
+        fault: Box<str>,
+    },
 }
 
 impl std::fmt::Debug for Edit {
@@ -512,6 +537,9 @@ impl std::fmt::Debug for Edit {
             Self::PutToken { id, .. } => write!(f, "PutToken({id})"),
             Self::DeleteToken { id } => write!(f, "DeleteToken({id})"),
             Self::PutReplay { replay, progress } => write!(f, "PutReplay({}, {progress:?})", replay.id),
+            Self::PutNotice { due, position, .. } => write!(f, "PutNotice({position:?}, {due:?})"),
+            Self::RemoveNotice { position, .. } => write!(f, "RemoveNotice({position:?})"),
+            Self::SetNoticeAside { position, .. } => write!(f, "SetNoticeAside({position:?})"),
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 /// Microseconds since the Unix epoch, UTC.
 ///
 /// The range accepted from outside is the years 1 to 9999 (what RFC 3339 can write).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

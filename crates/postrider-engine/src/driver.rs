@@ -10,6 +10,7 @@ use postrider_core::matching::Candidate;
 pub(crate) use postrider_core::node::Change;
 use postrider_core::node::{Counts, Effects, Input, Load, Node, PageRead, Reply, What};
 pub use postrider_core::node::{Standing as EndpointStatus, State as EndpointState};
+use postrider_core::record::{Edit, Group};
 use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
 use postrider_dispatch::Dispatcher;
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) machine: Mutex<Machine>,
     pub(crate) writer_wake: Condvar,
     tick_wake: Notify,
+    /// Wakes what tells the operator, and ends it.
+    pub(crate) teller_wake: Notify,
+    pub(crate) teller_stop: Notify,
     pub(crate) clock: Clock,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) dispatcher: Dispatcher,
@@ -52,6 +56,8 @@ pub(crate) struct Machine {
     pub(crate) writer_until: Timestamp,
     /// Until when the ticker sleeps.
     tick_until: Timestamp,
+    /// Until when what tells the operator sleeps; for ever while it works.
+    pub(crate) teller_until: Timestamp,
     pub(crate) stopping: bool,
 }
 
@@ -124,10 +130,13 @@ impl Driver {
                 node,
                 writer_until: Timestamp::EPOCH,
                 tick_until: Timestamp::FAR_FUTURE,
+                teller_until: Timestamp::FAR_FUTURE,
                 stopping: false,
             }),
             writer_wake: Condvar::new(),
             tick_wake: Notify::new(),
+            teller_wake: Notify::new(),
+            teller_stop: Notify::new(),
             clock,
             store,
             dispatcher,
@@ -324,9 +333,19 @@ impl Driver {
         }
     }
 
-    /// Wakes the ticker, so that it sees that the driver stops.
-    pub(crate) fn wake_ticker(&self) {
+    /// A group is durable: what it has for the operator may be due before the next is looked for.
+    pub(crate) fn wake_teller(&self, machine: &Machine, group: &Group) {
+        let due = |edit: &Edit| matches!(edit, Edit::PutNotice { due, .. } if *due < machine.teller_until);
+        if group.edits.iter().any(due) {
+            self.0.teller_wake.notify_one();
+        }
+    }
+
+    /// Wakes the loops, so that they see that the driver stops.
+    pub(crate) fn stop_loops(&self) {
+        self.0.writer_wake.notify_all();
         self.0.tick_wake.notify_one();
+        self.0.teller_stop.notify_one();
     }
 }
 

@@ -15,6 +15,7 @@ pub mod error;
 pub mod limits;
 pub mod log;
 mod master_key;
+mod operational;
 mod prepared;
 mod private_file;
 mod publish;

@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::driver::Driver;
 use crate::limits::ByHand;
 use crate::writer::{self, WriterConfig};
-use crate::{Engine, Inner, random};
+use crate::{Engine, Inner, operational, random};
 
 /// How often a stop looks whether attempts in flight have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
@@ -103,7 +103,10 @@ impl Engine {
         // Loads and attempts that the restored state asks for.
         driver.step(postrider_core::node::Input::Tick);
         let writer = parking_lot::Mutex::new(Some(thread));
-        Ok(Self(Arc::new(Inner { driver, directory, store, config, by_hand: ByHand::default(), writer })))
+        let engine =
+            Self(Arc::new(Inner { driver, directory, store, config, by_hand: ByHand::default(), writer }));
+        tokio::spawn(operational::run(engine.clone()));
+        Ok(engine)
     }
 
     /// Stops: no new attempts, those in flight get `grace` to end, outcomes are written, the store is closed. What is
@@ -116,8 +119,7 @@ impl Engine {
             tokio::time::sleep(STOP_POLL).await;
         }
         driver.0.machine.lock().stopping = true;
-        driver.0.writer_wake.notify_all();
-        driver.wake_ticker();
+        driver.stop_loops();
         let Some(thread) = self.0.writer.lock().take() else { return };
         let closed = tokio::task::spawn_blocking(move || match thread.join() {
             Ok(Some(writer)) => writer.close(),
@@ -144,6 +146,9 @@ fn restore(
         let tenant = TenantConfig::from_stored(&stored.doc)
             .map_err(|fault| StoreError::Unusable(format!("tenant {} cannot be read: {fault}", stored.id)))?;
         node.set_quotas(stored.no, tenant.quotas, now);
+    }
+    if let Some(operator) = recovery.tenants.iter().find(|tenant| tenant.id == OPERATOR) {
+        node.set_operator(operator.no);
     }
     let mut replays: FxHashMap<EndpointNo, Vec<_>> = FxHashMap::default();
     for stored in recovery.replays {

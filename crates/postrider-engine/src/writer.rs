@@ -130,6 +130,7 @@ fn commit(driver: &Driver, writer: &mut dyn Writer) -> Result<usize, StoreError>
     let mut machine = shared.machine.lock();
     let now = shared.clock.now();
     machine.node.committed(now, &mut effects);
+    driver.wake_teller(&machine, &group);
     driver.wake_loops(&mut machine, now);
     drop(machine);
     driver.carry_out(effects);

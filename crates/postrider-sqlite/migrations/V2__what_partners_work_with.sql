@@ -31,3 +31,16 @@ CREATE INDEX replays_running ON replays (endpoint, id) WHERE state = 0;
 CREATE INDEX replays_ended ON replays (updated_at) WHERE state > 0;
 -- The rank at which a later run of a delivery began, which is its age; 0 in the first run.
 ALTER TABLE pending ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+-- What the operator is still to be told, as JSON, by when it is due; and what could not be.
+CREATE TABLE outbox (
+    due      INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    doc      BLOB NOT NULL,
+    PRIMARY KEY (due, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outbox_aside (
+    position INTEGER PRIMARY KEY,
+    due      INTEGER NOT NULL,
+    doc      BLOB NOT NULL,
+    fault    TEXT NOT NULL
+) STRICT;

@@ -5,8 +5,8 @@ use postrider_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::error::Res;
-use crate::replays;
 use crate::schema::{self, Meta};
+use crate::{notices, replays};
 
 /// Applies the edits of a group in their order.
 pub(crate) fn apply(conn: &Connection, edits: &[Edit], at: Timestamp) -> Res<()> {
@@ -77,6 +77,9 @@ fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
             conn.execute("DELETE FROM tokens WHERE id = ?1", params![&**id])?;
         }
         Edit::PutReplay { replay, progress } => replays::put(conn, replay, progress)?,
+        Edit::PutNotice { due, position, doc } => notices::put(conn, *due, *position, doc)?,
+        Edit::RemoveNotice { due, position } => notices::remove(conn, *due, *position)?,
+        Edit::SetNoticeAside { due, position, fault } => notices::set_aside(conn, *due, *position, fault)?,
     }
     Ok(())
 }

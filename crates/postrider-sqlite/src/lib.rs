@@ -20,6 +20,7 @@ mod log;
 mod maintain;
 mod memory;
 mod merge;
+mod notices;
 mod open;
 mod overlay;
 mod pending;

@@ -9,8 +9,8 @@ use postrider_core::record::{KeyHash, LaneKey, Loaded, PendingRow, TestRecord};
 use postrider_core::replay::{Replay, ReplayFilter, ReplaySpan};
 use postrider_core::time::Timestamp;
 use postrider_store::{
-    EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, Page, PageLimit, Recovery, ReplayPage, Store,
-    StoreError, StoredEvent, StoredReplay,
+    EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, NoticePage, Page, PageLimit, Recovery, ReplayPage,
+    Store, StoreError, StoredEvent, StoredReplay,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::memory::Shared;
 use crate::pool::For;
 use crate::rows::{self, int};
-use crate::{ended, keys, log, pending, recover, replays};
+use crate::{ended, keys, log, notices, pending, recover, replays};
 
 /// Reads of an open database, from any thread.
 #[derive(Debug)]
@@ -162,6 +162,10 @@ impl Store for SqliteStore {
         version: u32,
     ) -> Result<Option<EndpointVersion>, StoreError> {
         Ok(self.read_version(endpoint, version)?)
+    }
+
+    fn notices(&self, until: Timestamp, limit: usize) -> Result<NoticePage, StoreError> {
+        Ok(notices::page(&self.shared, until, limit)?)
     }
 
     fn replay_span(&self, endpoint: EndpointNo, filter: &ReplayFilter) -> Result<ReplaySpan, StoreError> {

@@ -12,9 +12,9 @@ use crate::error::Res;
 use crate::journal::{self, Row};
 use crate::memory::{Indexed, Memory};
 use crate::merge;
-use crate::replays;
 use crate::rows::int;
 use crate::runs::{FAMILIES, Family};
+use crate::{notices, replays};
 
 /// Rows of the journal that one step looks at.
 const ROWS: i64 = 16;
@@ -94,6 +94,7 @@ pub(crate) fn step(
         Stage::Endpoints => {
             remove_endpoints(conn)?;
             replays::remove_old(conn, how.now)?;
+            notices::remove_old(conn, how.now)?;
             sweeper.dead_runs = true;
             sweeper.next_pass = how.now + EVERY.min(how.retention);
             sweeper.stage = Stage::Idle;

@@ -179,6 +179,26 @@ pub struct ReplayPage {
     pub watermark: Position,
 }
 
+/// Something that the operator is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredNotice {
+    /// From when on it may be told.
+    pub due: Timestamp,
+    /// Its place.
+    pub position: Position,
+    /// The notice as JSON.
+    pub doc: Bytes,
+}
+
+/// Some of what the operator is to be told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct NoticePage {
+    /// What is due, by when it is and then by its place.
+    pub notices: Vec<StoredNotice>,
+    /// When the first after these is due, whether by then or later.
+    pub next: Option<Timestamp>,
+}
+
 pub use postrider_core::record::PendingRow;
 
 /// How much a page may hold: whichever is reached first, but always at least one entry if there is one.
@@ -395,6 +415,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// One replay of an endpoint.
     fn replay(&self, endpoint: EndpointNo, id: &str) -> Result<Option<StoredReplay>, StoreError>;
+
+    /// What the operator is to be told that is due by `until`, at most `limit`. What was set aside is not in it.
+    fn notices(&self, until: Timestamp, limit: usize) -> Result<NoticePage, StoreError>;
 
     /// A version of an endpoint's public configuration, kept as long as deliveries refer to it.
     fn endpoint_version(

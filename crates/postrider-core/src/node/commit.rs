@@ -7,13 +7,16 @@ use rustc_hash::FxHashMap;
 
 use super::common::Owner;
 use super::input::{Change, Effects, ReplayAsk, Reply, Wanted};
+use super::outbox::Case;
 use super::{Node, RELEASED_AT_ONCE};
 use crate::id::{Position, ShardNo};
+use crate::operational::Kind;
 use crate::publication::{Publication, Receipt, Refusal};
 use crate::record::{
-    Accepted, DeliveryRef, Edit, Group, KeyHash, LaneKey, Place, Progress, Start, TestRecord, Trigger,
+    Accepted, DeliveryRef, Edit, Group, KeyHash, LaneKey, Place, Progress, Reason, Start, TestRecord, Trigger,
 };
 use crate::shard::{Entry, Slot, lane_of};
+use crate::tenant::OPERATOR;
 use crate::time::Timestamp;
 
 /// What is said while the store cannot write.
@@ -107,6 +110,11 @@ impl<R> Intake<R> {
             number: 0,
             failing: false,
         }
+    }
+
+    /// When the group being committed was built, if there is one.
+    pub(super) fn in_flight_since(&self) -> Option<Timestamp> {
+        self.flight.as_ref().map(|f| f.group.at)
     }
 
     /// Updates in the group being committed.
@@ -243,12 +251,13 @@ impl<R> Node<R> {
             self.test_ended(&record, now);
             tests.push(record);
         }
+        let at = now.max(self.common.latest_update);
+        self.common.outbox.write(&mut self.intake.next, at, &mut self.common.edits);
         if self.intake.next == first {
             // Every group takes a position: its row is the marker by which an unknown result is settled.
             self.intake.next = first.plus(1);
         }
         self.intake.number += 1;
-        let at = now.max(self.common.latest_update);
         self.common.built_at = at;
         let group = Arc::new(Group {
             writer: self.common.config.writer,
@@ -308,6 +317,9 @@ impl<R> Node<R> {
                         shard.delete_endpoint(*no, now, common);
                     }
                 }
+            }
+            (Edit::PutTenant { no, id, .. }, _) if **id == *OPERATOR => {
+                common.outbox.operator = Some(*no);
             }
             (Edit::DeleteTenant { no }, _) => {
                 let gone = self.shards[usize::from(ShardNo::of(*no).0)].delete_tenant(*no, now, common);
@@ -381,10 +393,23 @@ impl<R> Node<R> {
             self.common.counts.accepted += 1;
             self.common.counts.owed += event.deliveries.len() as u64;
             rows += 1 + event.deliveries.len();
+            self.tell_skipped(&event, now);
             members.push((call, index, accepted.len()));
             accepted.push(event);
         }
         (accepted, members)
+    }
+
+    /// Tells of deliveries that an endpoint could not take because it owes too much.
+    fn tell_skipped(&mut self, accepted: &Accepted, now: Timestamp) {
+        for (i, owed) in (1..).zip(&accepted.deliveries) {
+            if owed.start == Start::Skipped(Reason::BacklogFull) {
+                let delivery = Some(accepted.event.position.plus(i));
+                let case = Case { reason: Reason::BacklogFull.as_str(), delivery, replay: None };
+                let owner = (accepted.event.tenant, owed.endpoint);
+                self.common.happened(Kind::DeliverySkipped, owner, case, now);
+            }
+        }
     }
 
     fn test_ended(&mut self, record: &TestRecord, now: Timestamp) {
@@ -396,7 +421,7 @@ impl<R> Node<R> {
         if slot.disabled.is_some() || slot.tripped() {
             slot.disabled = None;
             slot.drained = true;
-            slot.recover(now, &mut self.common);
+            slot.recover("test_succeeded", now, &mut self.common);
         }
         self.poke((record.tenant, record.endpoint), now);
     }
@@ -529,6 +554,7 @@ impl<R> Node<R> {
             && i.taken.is_empty()
             && self.common.updates.is_empty()
             && self.common.edits.is_empty()
+            && self.common.outbox.is_written()
     }
 }
 

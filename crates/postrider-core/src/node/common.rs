@@ -7,9 +7,11 @@ use rustc_hash::FxHashMap;
 
 use super::LOADS_IN_FLIGHT;
 use super::input::{Attempt, Counts, Load, What};
+use super::outbox::{Case, Outbox};
 use super::recent::Recent;
 use crate::breaker::BreakerConfig;
 use crate::id::{EndpointNo, Position, TenantNo};
+use crate::operational::Kind;
 use crate::record::{Edit, Event, LaneKey, Update};
 use crate::shard::Entry;
 use crate::time::Timestamp;
@@ -113,6 +115,7 @@ pub(crate) struct Common {
     /// Deliveries with updates that are not durable yet, and how many.
     pub(crate) settling: FxHashMap<Position, u32>,
     pub(crate) recent: Recent,
+    pub(crate) outbox: Outbox,
     /// Until when nothing is attempted because of a fault of ours, and how long the next such pause is.
     pub(crate) fault_until: Option<Timestamp>,
     pub(crate) fault_pause: Duration,
@@ -156,6 +159,7 @@ impl Common {
             arrivals: Vec::new(),
             settling: FxHashMap::default(),
             recent: Recent::default(),
+            outbox: Outbox::default(),
             fault_until: None,
             fault_pause: FAULT_PAUSE.0,
             fault_since: None,
@@ -281,6 +285,13 @@ impl Common {
         self.latest_update = self.latest_update.max(update.at);
         *self.settling.entry(update.delivery.position).or_default() += 1;
         self.updates.push(update);
+    }
+
+    /// Something happened that the operator is told.
+    pub(crate) fn happened(&mut self, kind: Kind, owner: Owner, case: Case, now: Timestamp) {
+        if self.outbox.happened(kind, owner, case, now) {
+            self.first_update_at.get_or_insert(now);
+        }
     }
 
     pub(crate) fn own_fault(&mut self, now: Timestamp) {

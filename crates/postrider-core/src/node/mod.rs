@@ -10,6 +10,7 @@
 mod commit;
 pub(crate) mod common;
 mod input;
+pub(crate) mod outbox;
 mod recent;
 
 use std::time::Duration;
@@ -94,6 +95,11 @@ impl<R> Node<R> {
     /// Limits what a tenant may take up, from now on; one that was never limited has no bounds.
     pub fn set_quotas(&mut self, tenant: TenantNo, quotas: Quotas, now: Timestamp) {
         self.shards[usize::from(ShardNo::of(tenant).0)].set_quotas(tenant, quotas, now);
+    }
+
+    /// The operator's tenant, which is told what befalls the endpoints of others. Before anything else.
+    pub fn set_operator(&mut self, operator: TenantNo) {
+        self.common.outbox.operator = Some(operator);
     }
 
     /// Something happened.
@@ -331,6 +337,11 @@ impl<R> Node<R> {
     /// With fewer outcomes undurable, an attempt may start while none is under way.
     fn may_start(&self) -> usize {
         if self.common.config.max_in_flight == 0 { 0 } else { self.common.config.undurable_max }
+    }
+
+    /// Up to when notices are due that no group changes any more, neither one under way nor a later one.
+    pub fn notices_until(&self, now: Timestamp) -> Timestamp {
+        self.intake.in_flight_since().unwrap_or(now)
     }
 
     /// How an endpoint stands.

@@ -5,6 +5,8 @@ use super::slot::{Entry, Slot};
 use crate::breaker::{Breaker, BreakerConfig};
 use crate::id::Position;
 use crate::node::common::Common;
+use crate::node::outbox::Case;
+use crate::operational::Kind;
 use crate::pace::{Concurrency, Pacer};
 use crate::policy::Policy;
 use crate::record::{Edit, Place, Reason};
@@ -64,23 +66,25 @@ impl Slot {
             return;
         }
         self.breaker.trip(now, config);
-        self.tripped_now(now, common);
+        self.tripped_now(Case { reason: "too_many_keys_held_back", ..Case::default() }, now, common);
     }
 
     /// The breaker has just opened.
-    pub(crate) fn tripped_now(&mut self, now: Timestamp, common: &mut Common) {
+    pub(crate) fn tripped_now(&mut self, case: Case, now: Timestamp, common: &mut Common) {
         common.counts.tripped += 1;
+        common.happened(Kind::EndpointTripped, (self.tenant, self.no), case, now);
         self.drop_window(common);
         self.set_clock(now);
         self.record_health(now, common);
     }
 
     /// Gives the endpoint up: its pending work ends as failed, what comes is skipped.
-    pub(crate) fn disable(&mut self, reason: &str, now: Timestamp, common: &mut Common) {
+    pub(crate) fn disable(&mut self, case: Case, now: Timestamp, common: &mut Common) {
         if self.disabled.is_some() {
             return;
         }
-        self.disabled = Some(reason.into());
+        self.disabled = Some(case.reason.into());
+        common.happened(Kind::EndpointDisabled, (self.tenant, self.no), case, now);
         self.drained = false;
         self.fail_replays(Reason::EndpointDisabled, now, common);
         self.drop_window(common);
@@ -89,7 +93,11 @@ impl Slot {
     }
 
     /// A success, or a new address: everything begins afresh.
-    pub(crate) fn recover(&mut self, now: Timestamp, common: &mut Common) {
+    pub(crate) fn recover(&mut self, reason: &'static str, now: Timestamp, common: &mut Common) {
+        if self.recorded_health.tripped_at.is_some() || self.recorded_health.disabled.is_some() {
+            let case = Case { reason, ..Case::default() };
+            common.happened(Kind::EndpointRecovered, (self.tenant, self.no), case, now);
+        }
         self.breaker = Breaker::default();
         self.concurrency = Concurrency::start();
         self.failing_since = None;
@@ -123,7 +131,7 @@ impl Slot {
             self.pacer = self.policy.per_second.map(|n| Pacer::new(n, now));
         }
         if old.target != self.policy.target && self.disabled.is_none() {
-            self.recover(now, common);
+            self.recover("url_changed", now, common);
         }
         if self.policy.enabled && !old.enabled {
             // In a pause nothing was tried: what failed before it says nothing about now.

@@ -4,8 +4,11 @@ use super::lane::{Blocked, millis};
 use super::slot::{Entry, Slot};
 use super::{Flight, Shard};
 use crate::breaker::Breaker;
+use crate::id::Position;
 use crate::node::common::Common;
+use crate::node::outbox::Case;
 use crate::node::{Directive, Finished};
+use crate::operational::Kind;
 use crate::record::{Disposition, ErrorKind, Place, Reason, Status, Trigger, Update};
 use crate::time::Timestamp;
 
@@ -121,7 +124,7 @@ impl Slot {
         self.proven = true;
         self.succeeded_at = now;
         if self.breaker.succeeded() {
-            self.recover(now, common);
+            self.recover("delivery_succeeded", now, common);
         } else if self.failing_since.take().is_some() {
             self.record_health(now, common);
         }
@@ -160,18 +163,19 @@ impl Slot {
             self.failing_since.get_or_insert(now);
         }
         let gone = status_code == Some(410) && self.policy.gone_disables;
+        let case = |reason| Case { reason, delivery: Some(entry.position()), replay: None };
         if gone {
-            self.disable("gone", now, common);
+            self.disable(case("gone"), now, common);
         } else if finished.directive == Some(Directive::Disable) {
-            self.disable("requested_by_receiver", now, common);
+            self.disable(case("requested_by_receiver"), now, common);
         } else if charged && self.has_failed_for_too_long(now) {
-            self.disable("failing", now, common);
+            self.disable(case("failing"), now, common);
         }
         if charged && self.ended().is_none() {
             let not_now = Breaker::says_not_now(kind, status_code);
             let config = common.config.breaker;
             if self.breaker.failed(now, entry.position(), not_now, probe, &config) {
-                self.tripped_now(now, common);
+                self.tripped_now(case(kind.as_str()), now, common);
             } else {
                 self.record_health(now, common);
             }
@@ -268,6 +272,7 @@ impl Slot {
         common: &mut Common,
     ) {
         self.pending.end();
+        self.tell_end(entry.position(), reason, now, common);
         if let Some(key) = entry.lane {
             common.releases.push(((self.tenant, self.no), key, entry.position()));
             common.urgent_commit |=
@@ -275,6 +280,24 @@ impl Slot {
         }
         self.update(&entry, finished, Disposition::Ended(status, reason), now, common);
         self.let_go(&entry, common);
+    }
+
+    /// Tells the operator of an end that its endpoint's own state does not tell.
+    pub(crate) fn tell_end(
+        &self,
+        delivery: Position,
+        reason: Option<Reason>,
+        now: Timestamp,
+        common: &mut Common,
+    ) {
+        let Some(reason) = reason else { return };
+        let kind = match reason {
+            Reason::ScheduleExhausted | Reason::AbortedByReceiver => Kind::DeliveryFailed,
+            Reason::Expired => Kind::DeliveryExpired,
+            _ => return,
+        };
+        let case = Case { reason: reason.as_str(), delivery: Some(delivery), replay: None };
+        common.happened(kind, (self.tenant, self.no), case, now);
     }
 
     fn update(

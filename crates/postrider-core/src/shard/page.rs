@@ -323,6 +323,7 @@ impl Slot {
             self.take_from_memory(position, common);
         }
         self.replays.tried(position);
+        self.tell_end(position, Some(reason), now, common);
         self.pending.end();
         self.settling += 1;
         if let Some(key) = row.lane

@@ -12,7 +12,9 @@ use super::Shard;
 use super::slot::{Entry, Slot, lane_of};
 use crate::id::{EndpointNo, Position, TenantNo};
 use crate::node::common::Common;
+use crate::node::outbox::Case;
 use crate::node::{PageRead, ReplayAsk, What};
+use crate::operational::{Kind, ReplayNotice};
 use crate::pace::Pace;
 use crate::record::{Disposition, Edit, Ended, Place, Progress, Reason, Trigger, Update};
 use crate::replay::{Replay, ReplayProgress, ReplayState};
@@ -403,6 +405,23 @@ fn end(mut job: Job, state: ReplayState, now: Timestamp, common: &mut Common) {
     progress.state = state;
     progress.updated_at = now;
     write(&job, now, common);
+    tell(&job, now, common);
+}
+
+/// Tells the operator how a job ended.
+fn tell(job: &Job, now: Timestamp, common: &mut Common) {
+    let (replay, progress) = (&job.replay, &job.progress);
+    let notice = ReplayNotice {
+        id: replay.id.clone(),
+        state: progress.state.as_str().into(),
+        matched: replay.span.matched,
+        done: progress.done,
+        skipped: progress.skipped,
+        expired: progress.expired,
+    };
+    let reason = progress.state.reason().map_or(progress.state.as_str(), Reason::as_str);
+    let case = Case { reason, delivery: None, replay: Some(notice) };
+    common.happened(Kind::ReplayFinished, (replay.tenant, replay.endpoint), case, now);
 }
 
 /// Has it written down how far a job has come.

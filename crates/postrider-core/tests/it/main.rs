@@ -8,6 +8,7 @@
     reason = "helpers of tests fail the test by panicking, print its trace, and read from the environment which seeds to run"
 )]
 
+mod notices;
 mod random;
 mod replays;
 mod rng;

@@ -9,6 +9,7 @@ use postrider_core::node::{NodeConfig, Reply};
 use postrider_core::record::{ErrorKind, KeyHash, Status, Trigger};
 use postrider_core::replay::{ReplayState, Statuses};
 
+use crate::notices::{self, OPERATOR};
 use crate::rng::Rng;
 use crate::world::{Answer, Mode, TENANT, World, event, missed, ms, secs};
 
@@ -20,6 +21,7 @@ struct Flavour {
     edits: u64,
     by_hand: u64,
     replays: u64,
+    told: u64,
     window: usize,
     burst: u64,
     keys: u64,
@@ -36,6 +38,7 @@ const CALM: Flavour = Flavour {
     edits: 0,
     by_hand: 0,
     replays: 0,
+    told: 0,
     window: 1_024,
     burst: 10,
     keys: 4,
@@ -80,6 +83,9 @@ fn run(seed: u64, flavour: Flavour) {
     let mut world = World::new(seed, config);
     world.habits.read_us = flavour.read_us;
     world.habits.commit_us = flavour.commit_us;
+    if world.rng.chance(flavour.told) {
+        world.tell(OPERATOR);
+    }
     let mut driver = Driver { flavour, endpoints: 0, gone: Vec::new(), keys: Vec::new(), calls: Vec::new() };
     for _ in 0..world.rng.between(1, 4) {
         driver.add_endpoint(&mut world);
@@ -367,6 +373,9 @@ impl Driver {
         self.check_answers(world);
         check_verdicts(world);
         check_replays(world);
+        if world.tells() {
+            notices::check(world);
+        }
     }
 
     fn check_answers(&self, world: &World) {
@@ -486,6 +495,7 @@ fn everything_ends_with_a_verdict_though_people_retry_and_cancel() {
 fn everything_ends_with_a_verdict_though_it_is_replayed() {
     run_all(7_000_000, 120, |rng| Flavour {
         replays: 200,
+        told: 300,
         crashes: rng.pick(&[0, 40]),
         window: rng.pick(&[64, 1_024]),
         burst: rng.pick(&[5, 40]),
@@ -504,6 +514,7 @@ fn everything_ends_with_a_verdict_with_all_of_it_at_once() {
         edits: 100,
         by_hand: 100,
         replays: 60,
+        told: 500,
         window: rng.pick(&[64, 128, 1_024]),
         burst: rng.pick(&[5, 40]),
         keys: rng.pick(&[1, 3, 12]),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::node::{Known, Load, PageRead, Restored, Wanted, What};
 use postrider_core::policy::Policy;
@@ -59,6 +60,10 @@ fn place_key(place: Place, position: Position) -> PlaceKey {
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) rows: BTreeMap<Position, Row>,
+    /// Events in order of acceptance.
+    pub(crate) events: Vec<Arc<Event>>,
+    /// Groups in the order in which they became durable.
+    pub(crate) groups: Vec<Arc<Group>>,
     pub(crate) pending: BTreeMap<EndpointNo, BTreeSet<Position>>,
     /// What is pending by where it is kept, in the order of pages.
     places: BTreeMap<EndpointNo, BTreeSet<PlaceKey>>,
@@ -72,6 +77,8 @@ pub(crate) struct Store {
     pub(crate) committed: Position,
     pub(crate) number: (u64, u64),
     pub(crate) replays: BTreeMap<Box<str>, (Arc<Replay>, ReplayProgress)>,
+    /// What the operator is still to be told, by when it is due and its place.
+    pub(crate) notices: BTreeMap<(Timestamp, Position), Bytes>,
     /// When the last group was built.
     at: Timestamp,
     /// Every policy that was ever put, by endpoint and version: what a real store has as a document.
@@ -80,13 +87,19 @@ pub(crate) struct Store {
 
 impl Store {
     /// Applies a group, or says why it makes no sense.
-    pub(crate) fn apply(&mut self, group: &Group) -> Result<(), String> {
+    pub(crate) fn apply(&mut self, group: &Arc<Group>) -> Result<(), String> {
         if group.first.0 != self.committed.0 + 1 || group.last < group.first {
             return Err(format!("group {:?}-{:?} after {:?}", group.first, group.last, self.committed));
         }
         let done = |store: &Self| store.replays.values().map(|(_, progress)| progress.done).sum::<u64>();
         let done_before = done(self);
         for edit in &group.edits {
+            if let Edit::PutNotice { due, position, .. } = edit
+                && *position < group.first
+                && (*due <= group.at || !self.notices.contains_key(&(*due, *position)))
+            {
+                return Err(format!("the notice at {position:?} changes after it was due"));
+            }
             self.edit(edit)?;
         }
         let let_go =
@@ -100,6 +113,7 @@ impl Store {
                 return Err(format!("event at {:?}, expected {next:?}", accepted.event.position));
             }
             next = accepted.last_position().plus(1);
+            self.events.push(accepted.event.clone());
             let mut owed_count = 0;
             for (n, owed) in accepted.deliveries.iter().enumerate() {
                 let endpoint =
@@ -164,6 +178,7 @@ impl Store {
         for update in &group.updates {
             self.update(update, group.first)?;
         }
+        self.groups.push(group.clone());
         self.committed = group.last;
         self.at = group.at;
         self.number = (group.writer, group.number);
@@ -226,6 +241,12 @@ impl Store {
                 {
                     return Err(format!("{}: {before:?} then {progress:?}", replay.id));
                 }
+            }
+            Edit::PutNotice { due, position, doc } => {
+                self.notices.insert((*due, *position), doc.clone());
+            }
+            Edit::RemoveNotice { due, position } => {
+                self.notices.remove(&(*due, *position)).ok_or("a notice was told twice")?;
             }
             _ => {}
         }

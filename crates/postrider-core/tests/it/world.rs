@@ -11,6 +11,7 @@ use postrider_core::node::{
     Attempt, Change, Directive, Effects, Finished, Input, Load, Node, NodeConfig, PageRead, ReplayAsk, Reply,
     State, Wanted, What,
 };
+use postrider_core::operational::Notice;
 use postrider_core::policy::Policy;
 use postrider_core::publication::Publication;
 use postrider_core::record::{AttemptRecord, Edit, ErrorKind, Group, KeyHash, Place, TestRecord, Trigger};
@@ -84,6 +85,7 @@ enum Due {
     Snapshot(Load),
     Page(Box<PageRead>),
     PageFails(Load),
+    Notices,
     Build(Vec<KeyHash>),
     Write(Arc<Group>),
     Committed,
@@ -155,6 +157,9 @@ pub(crate) struct World {
     /// How long heads have blocked their keys while their endpoint could be attempted.
     holding: BTreeMap<Position, Duration>,
     pub(crate) hold_slack: Duration,
+    /// Whom operational events are published for, and those whose publication is not answered.
+    operator: Option<TenantNo>,
+    telling: Option<(u64, Vec<(Timestamp, Position)>)>,
     /// Until when receivers asked not to be called.
     retry_after: BTreeMap<EndpointNo, Timestamp>,
     quotas: BTreeMap<TenantNo, Quotas>,
@@ -254,10 +259,23 @@ impl World {
             groups: Vec::new(),
             holding: BTreeMap::new(),
             hold_slack: secs(120),
+            operator: None,
+            telling: None,
             retry_after: BTreeMap::new(),
             quotas: BTreeMap::new(),
             crashed: false,
         }
+    }
+
+    /// From now on operational events are published for this tenant.
+    pub(crate) fn tell(&mut self, operator: TenantNo) {
+        self.operator = Some(operator);
+        self.node.set_operator(operator);
+        self.at(ms(1), Due::Notices);
+    }
+
+    pub(crate) fn tells(&self) -> bool {
+        self.operator.is_some()
     }
 
     pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
@@ -716,7 +734,7 @@ impl World {
         self.at(after, Due::Committed);
     }
 
-    fn apply(&mut self, group: &Group) {
+    fn apply(&mut self, group: &Arc<Group>) {
         if let Err(why) = self.store.apply(group) {
             self.fail(&why);
         }
@@ -795,6 +813,7 @@ impl World {
                 self.input(Input::Page(page));
             }
             Due::PageFails(load) => self.input(Input::PageFailed(load)),
+            Due::Notices => self.publish_notices(),
             Due::Build(keys) => self.build(&keys),
             Due::Write(group) => self.write(group),
             Due::Committed => {
@@ -805,6 +824,49 @@ impl World {
                 self.carry_out(effects);
             }
         }
+    }
+
+    /// As a driver does it: what is due is published under its own id, and removed when that is answered.
+    fn publish_notices(&mut self) {
+        let Some(operator) = self.operator else { return };
+        if let Some((call, rows)) = self.telling.take() {
+            match self.replies.remove(&call) {
+                None => self.telling = Some((call, rows)),
+                Some(Reply::Published(answers)) => {
+                    let told = rows.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok());
+                    let remove = |((due, position), _)| Edit::RemoveNotice { due, position };
+                    let changes = told.map(remove).map(|edit| Change { edit, policy: None }).collect();
+                    let call = self.call();
+                    self.input(Input::Edit(changes, call));
+                }
+                Some(_) => {}
+            }
+        } else if self.open.is_empty() {
+            // Nothing of before is on its way: what is there was not removed yet.
+            let until = self.node.notices_until(self.now);
+            let due = self.store.notices.range(..=(until, Position::MAX)).take(5);
+            let due: Vec<_> = due.map(|(place, doc)| (*place, doc.clone())).collect();
+            if !due.is_empty() {
+                let items = due.iter().map(|((_, position), doc)| {
+                    let notice = Notice::from_stored(doc).unwrap();
+                    Publication {
+                        tenant: operator,
+                        event_type: notice.kind.as_str().into(),
+                        own_id: Some(notice.event_id(*position).into()),
+                        data: doc.clone(),
+                        body: Some(KeyHash::body(doc)),
+                        ..event(None)
+                    }
+                });
+                let items = items.collect();
+                let call = self.publish(items);
+                self.telling = Some((call, due.into_iter().map(|(place, _)| place).collect()));
+            }
+        }
+        let busy = self.telling.is_some() || !self.open.is_empty();
+        let next = self.store.notices.keys().next().map(|(due, _)| due.since(self.now));
+        let wait = if busy { ms(20) } else { next.unwrap_or(secs(1)).max(ms(20)).min(secs(1)) };
+        self.at(wait, Due::Notices);
     }
 
     /// Ends an attempt now.
@@ -867,6 +929,10 @@ impl World {
         self.crashed = true;
         for (tenant, quotas) in &self.quotas {
             self.node.set_quotas(*tenant, *quotas, self.now);
+        }
+        self.telling = None;
+        if let Some(operator) = self.operator {
+            self.tell(operator);
         }
         self.policies.clear();
         for restored in self.store.recover() {
@@ -957,7 +1023,7 @@ impl World {
     fn check_stall(&self, until: Timestamp) {
         let idle = self.flying.is_empty()
             && !self.committing
-            && self.agenda.is_empty()
+            && self.agenda.values().all(|due| matches!(due, Due::Notices))
             && !self.node.own_fault()
             && self.config.max_in_flight > 0;
         if !idle {

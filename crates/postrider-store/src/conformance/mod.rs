@@ -7,6 +7,7 @@ pub mod build;
 pub mod configuration;
 pub mod lives;
 pub mod model;
+pub mod notices;
 pub mod random;
 pub mod recovery;
 pub mod replays;
@@ -56,6 +57,10 @@ pub const CASES: &[Case] = &[
     ),
     ("every lane is told at a start, however many", recovery::every_lane_is_told_at_a_start_however_many),
     ("sequences go on after everything was closed", recovery::sequences_go_on_after_a_close),
+    (
+        "notices come when they are due, and go when they are told",
+        notices::notices_come_when_they_are_due_and_go_when_they_are_told,
+    ),
     ("a replay is found again as it was", replays::a_replay_is_found_again_as_it_was),
     ("replays that ended are kept for a while", replays::replays_that_ended_are_kept_for_a_while),
     ("what ends after a count is not on its pages", replays::what_ends_after_a_count_is_not_on_its_pages),
