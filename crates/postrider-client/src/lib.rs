@@ -24,6 +24,7 @@ mod endpoints;
 mod error;
 mod events;
 mod health;
+mod replays;
 mod tenants;
 mod tokens;
 
@@ -37,5 +38,6 @@ pub use endpoints::{
 pub use error::{ApiError, Error, FieldError, Problem};
 pub use events::{Accepted, BatchItem, NewEvent};
 pub use health::Health;
+pub use replays::{NewReplay, Replay, ReplayCount, ReplayState};
 pub use tenants::{Quotas, Tenant, TenantSpec};
 pub use tokens::{CreatedToken, NewToken, Token};

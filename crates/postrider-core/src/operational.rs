@@ -132,6 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_told_is_what_is_documented() {
+        let page = include_str!("../../../docs/operational-events.md");
+        let documented = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+        assert_eq!(documented.collect::<Vec<_>>(), Kind::ALL.map(Kind::as_str));
+    }
+
+    #[test]
     fn a_notice_is_read_back_and_anything_else_has_a_fault() {
         let replay = ReplayNotice {
             id: "rpl_1".into(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
-use crate::commands::{deliveries, endpoints, events, tenants, tokens};
+use crate::commands::{deliveries, endpoints, events, replays, tenants, tokens};
 use crate::config::ConfigFlags;
 use crate::demo::DemoArgs;
 use crate::exit;
@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Read the delivery log; retry and cancel deliveries
     #[command(subcommand)]
     Deliveries(deliveries::Command),
+    /// Deliver again what did not arrive, and follow it
+    #[command(subcommand)]
+    Replays(replays::Command),
     /// Manage tenants
     #[command(subcommand)]
     Tenants(tenants::Command),

@@ -39,6 +39,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Events(command) => commands::events::run(command, output).await,
         Command::Endpoints(command) => commands::endpoints::run(command, output).await,
         Command::Deliveries(command) => commands::deliveries::run(command, output).await,
+        Command::Replays(command) => commands::replays::run(command, output).await,
         Command::Tenants(command) => commands::tenants::run(command, output).await,
         Command::Tokens(command) => commands::tokens::run(command, output).await,
         Command::Verify(args) => verify::run(&args, output),

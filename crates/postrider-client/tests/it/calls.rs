@@ -1,8 +1,8 @@
 //! Each call asks for the right thing and reads the answer.
 
 use postrider_client::{
-    Condition, DeliveryFilter, EndpointSpec, EndpointState, EventSample, Filters, NewEvent, NewToken,
-    PageRequest, Quotas, RateLimit, Rotation, TenantSpec,
+    Condition, DeliveryFilter, EndpointSpec, EndpointState, EventSample, Filters, NewEvent, NewReplay,
+    NewToken, PageRequest, Quotas, RateLimit, ReplayState, Rotation, TenantSpec,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -196,4 +196,37 @@ async fn tenants_and_tokens_are_made_and_secrets_stay_out_of_debug_output() {
     let secret = client.endpoint_secret("acme", "ep_1").await.unwrap().into_value();
     let shown = format!("{:?} {:?} {client:?}", made.into_value(), secret);
     assert!(!shown.contains("hush") && !shown.contains("tok-1"), "{shown}");
+}
+
+#[tokio::test]
+async fn replays_are_counted_begun_read_and_cancelled() {
+    let replay = r#"{"id":"rpl_1","tenant":"acme","endpoint":"ep_1","state":"running","reason":null,"matched":9,"done":4,"skipped":0,"expired":1,"per_second":100,"created_at":"t","updated_at":"t","finished_at":null}"#;
+    let server = Server::answering(202, replay).await;
+    let new = NewReplay {
+        since: Some("2026-01-01T00:00:00Z".into()),
+        sequence_to: Some(7),
+        statuses: Some(vec!["failed".into()]),
+        ..NewReplay::default()
+    };
+    let begun = server.client().create_replay("acme", "ep_1", &new).await.unwrap();
+    assert_eq!((begun.id.as_str(), &begun.state, begun.done), ("rpl_1", &ReplayState::Running, 4));
+    let seen = server.last();
+    assert_eq!(seen.line, "POST /v1/tenants/acme/endpoints/ep_1/replays");
+    assert_eq!(seen.body, r#"{"since":"2026-01-01T00:00:00Z","sequence_to":7,"statuses":["failed"]}"#);
+    server.client().get_replay("acme", "ep_1", "rpl_1").await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/endpoints/ep_1/replays/rpl_1");
+
+    let server = Server::answering(200, r#"{"matched":12}"#).await;
+    assert_eq!(server.client().count_replay("acme", "ep_1", &new).await.unwrap().matched, 12);
+    assert!(server.last().body.ends_with(r#""dry_run":true}"#), "{}", server.last().body);
+
+    let server = Server::answering(200, r#"{"data":[],"next_cursor":"c2"}"#).await;
+    let page = PageRequest { limit: Some(1), cursor: None };
+    let listed = server.client().list_replays("acme", "ep_1", &page).await.unwrap();
+    assert_eq!(listed.next_cursor.as_deref(), Some("c2"));
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/endpoints/ep_1/replays?limit=1");
+
+    let server = Server::answering(204, "").await;
+    server.client().cancel_replay("acme", "ep_1", "rpl_1").await.unwrap();
+    assert_eq!(server.last().line, "DELETE /v1/tenants/acme/endpoints/ep_1/replays/rpl_1");
 }

@@ -15,6 +15,7 @@ async fn help_says_what_there_is() {
         &["endpoints", "match"],
         &["endpoints", "rotate"],
         &["deliveries", "list"],
+        &["replays", "create"],
         &["tenants", "put"],
         &["tokens", "create"],
         &["verify"],
