@@ -176,9 +176,9 @@ pub(crate) fn has_marker(conn: &Connection, writer: u64, number: u64) -> Res<boo
     Ok(false)
 }
 
-/// The lane of the ordering key of a delivery's event.
-pub(crate) fn key_lane(conn: &Connection, delivery: Position) -> Res<Option<LaneKey>> {
-    let row = Journal::new(conn).row(delivery)?;
+/// The lane of the ordering key of a delivery's event. What a commit asks for lies together more often than not.
+pub(crate) fn key_lane(journal: &mut Journal<'_>, delivery: Position) -> Res<Option<LaneKey>> {
+    let row = journal.row(delivery)?;
     Ok(row.and_then(|r| r.event_at(delivery).and_then(crate::codec::HeadEvent::lane)))
 }
 

@@ -12,6 +12,7 @@ use crate::checkpoint::{self, Checkpointer};
 use crate::codec;
 use crate::edits;
 use crate::error::{Fault, Res};
+use crate::journal::Journal;
 use crate::memory::{Indexed, Memory, Shared};
 use crate::merge::Merge;
 use crate::open::{self, Lock};
@@ -212,6 +213,7 @@ fn write_updates(conn: &Connection, memory: &Memory, updates: &[Update]) -> Res<
         return Ok(closed);
     }
     closed.reserve(updates.len());
+    let mut journal = Journal::new(conn);
     let mut insert = conn.prepare_cached(rows::LOG_INSERT)?;
     let mut upsert = conn.prepare_cached(rows::LOG_UPSERT)?;
     for u in updates {
@@ -246,7 +248,7 @@ fn write_updates(conn: &Connection, memory: &Memory, updates: &[Update]) -> Res<
         if let Disposition::Pending(place) = u.to {
             let lane = match open {
                 Some(open) => open.lane,
-                None => load::key_lane(conn, position)?,
+                None => load::key_lane(&mut journal, position)?,
             };
             rows::insert_pending(
                 conn,

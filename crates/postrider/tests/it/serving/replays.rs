@@ -1,7 +1,7 @@
 //! Replays of what did not arrive: which, how fast, in which order, and that each goes once whatever happens.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -222,4 +222,100 @@ async fn a_failing_replay_is_not_charged_to_its_endpoint() {
     assert_eq!(ended(&acme, &endpoint, &begun).await["done"], 61);
     nothing_pending(&acme).await;
     assert_eq!(acme.whole_log("status=succeeded").await.len(), 61);
+}
+
+/// Publishes live events at a steady rate for a while; how long each took from its publication to its arrival, sorted.
+async fn live(acme: &Tenant, receiver: &Receiver, name: &str, rate: u32, time: Duration) -> Vec<Duration> {
+    const CONNECTIONS: u32 = 4;
+    let begun = Instant::now();
+    let connections = (0..CONNECTIONS).map(|n| {
+        let (acme, name) = (acme.clone(), name.to_owned());
+        tokio::spawn(async move {
+            let mut connection = acme.api.connect().await.unwrap();
+            let mut sent = Vec::new();
+            for i in 0.. {
+                let at = begun + Duration::from_secs(1) * (i * CONNECTIONS + n) / rate;
+                if at > begun + time {
+                    return sent;
+                }
+                tokio::time::sleep_until(at.into()).await;
+                let id = format!("{name}-{n}-{i}");
+                let event = json!({"tenant": acme.id, "type": "card.created", "id": id, "data": "live"});
+                let now = Instant::now();
+                connection.publish(&event).await.unwrap().ok(202);
+                sent.push((id, now));
+            }
+            sent
+        })
+    });
+    let mut sent = HashMap::new();
+    for connection in connections.collect::<Vec<_>>() {
+        sent.extend(connection.await.unwrap());
+    }
+    let mut took = within(Duration::from_secs(20), "what was published has arrived", async || {
+        let all = receiver.all();
+        let took = all.iter().filter_map(|r| Some(r.at.duration_since(*sent.get(r.event())?)));
+        Some(took.collect::<Vec<_>>()).filter(|took| took.len() >= sent.len())
+    })
+    .await;
+    took.sort_unstable();
+    took
+}
+
+/// By default a small one, with room for a busy machine; `POSTRIDER_REPLAYED=100000` measures a large one in five pairs, which
+/// is worth something with `--release` on a machine that does nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_replay_leaves_live_traffic_alone_and_survives_a_kill_in_the_middle() {
+    let large = std::env::var("POSTRIDER_REPLAYED").ok().and_then(|count| count.parse().ok());
+    let count = large.unwrap_or(6_000);
+    let (pairs, room) = if large.is_some() { (5, 1) } else { (1, 40) };
+    let (rate, time, room) =
+        (300, Duration::from_secs(if large.is_some() { 5 } else { 2 }), Duration::from_millis(room));
+    let mut server = server().await;
+    let receiver = Receiver::start().await;
+    let acme = server.tenant("acme").await;
+    let endpoint = acme.endpoint(json!({"url": receiver.url()})).await;
+    disable(&acme, &endpoint, &receiver).await;
+    publish_many(&acme, count).await;
+    enable(&acme, &endpoint, &receiver).await;
+    live(&acme, &receiver, "warm", rate, Duration::from_secs(1)).await;
+    let all = json!({"sequence_from": 2, "sequence_to": count + 1, "per_second": 2_000});
+    let (mut done, mut p99s) = (0, Vec::new());
+    for pair in 0..pairs {
+        let alone = live(&acme, &receiver, &format!("alone{pair}"), rate, time).await;
+        let begun = replay(&acme, &endpoint, all.clone()).await;
+        let beside = live(&acme, &receiver, &format!("beside{pair}"), rate, time).await;
+        let path = format!("{}/replays/{}", endpoint.path, begun["id"].as_str().unwrap());
+        acme.api.delete(&path).await.ok(204);
+        let went = read(&acme, &endpoint, &begun).await["done"].as_u64().unwrap();
+        let at = |took: &[Duration], percent| took[took.len() * percent / 100];
+        let (p50, p99) = ((at(&alone, 50), at(&beside, 50)), (at(&alone, 99), at(&beside, 99)));
+        eprintln!("{went} replayed in {time:?}; live, alone and beside: p50 {p50:?}, p99 {p99:?}");
+        done += went;
+        p99s.push((p99.1.saturating_sub((p99.0 * 6 / 5).max(p99.0 + room)), p99));
+    }
+    p99s.sort_unstable();
+    assert_eq!(p99s[p99s.len() / 2].0, Duration::ZERO, "more than a fifth, and more than {room:?}: {p99s:?}");
+
+    let begun = replay(&acme, &endpoint, all).await;
+    assert_eq!(begun["matched"], count as u64 - done);
+    within(Duration::from_secs(60), "some are done", async || {
+        (read(&acme, &endpoint, &begun).await["done"].as_u64().unwrap() >= 500).then_some(())
+    })
+    .await;
+    server.kill();
+    server.start_again().await;
+    let acme = acme.at(server.api());
+    let ended = within(Duration::from_secs(300), "the replay ends", async || {
+        Some(read(&acme, &endpoint, &begun).await).filter(|read| read["state"] != "running")
+    })
+    .await;
+    assert_eq!(
+        (&ended["state"], &ended["done"], &ended["skipped"]),
+        (&json!("done"), &begun["matched"], &json!(0))
+    );
+    nothing_pending(&acme).await;
+    let replayed: BTreeSet<String> =
+        receiver.all().iter().filter(|r| r.event().starts_with('r')).map(|r| r.event().to_owned()).collect();
+    assert_eq!(replayed.len(), count);
 }
