@@ -21,6 +21,7 @@ pub mod policy;
 pub mod publication;
 pub mod record;
 pub mod retry;
+pub mod schema;
 pub mod seal;
 pub mod secret;
 mod shard;
