@@ -32,9 +32,9 @@ pub const MAX_DATA_DEPTH: usize = 64;
 /// The largest pattern when compiled, and what it may keep while it matches, in bytes.
 const MAX_PATTERN_BYTES: usize = 256 * 1_024;
 /// Steps that any data may take, and for each byte of it.
-const STEPS: usize = 1 << 20;
-const STEPS_A_BYTE: usize = 32;
-/// Steps that telling all faults may take.
+const STEPS: usize = 1 << 16;
+const STEPS_A_BYTE: usize = 16;
+/// Steps that telling all faults may take, however long the data.
 const STEPS_TO_TELL: usize = 1 << 20;
 
 /// A schema, compiled. Cheap to clone.
@@ -111,7 +111,8 @@ impl Schema {
                 ),
             }]
         })?;
-        let work = Work::new(STEPS.saturating_add(STEPS_A_BYTE.saturating_mul(data.len())));
+        let steps = STEPS.saturating_add(STEPS_A_BYTE.saturating_mul(data.len()));
+        let work = Work::new(steps);
         let fits = self.validator.is_valid(Place::new(&tree, &work));
         if work.is_spent() {
             return Err(vec![Fault::new(
@@ -119,12 +120,12 @@ impl Schema {
                 "takes too long to be checked against the schema; send less data, or simplify the schema",
             )]);
         }
-        if fits { Ok(()) } else { Err(self.faults(&tree)) }
+        if fits { Ok(()) } else { Err(self.faults(&tree, steps.min(STEPS_TO_TELL))) }
     }
 
-    /// What is wrong with data that does not fit.
-    fn faults(&self, tree: &Data<'_>) -> Vec<Fault> {
-        let work = Work::new(STEPS_TO_TELL);
+    /// What is wrong with data that does not fit, found in so many steps.
+    fn faults(&self, tree: &Data<'_>, steps: usize) -> Vec<Fault> {
+        let work = Work::new(steps);
         let all: Vec<Fault> = {
             let errors = self.validator.iter_errors(Place::new(tree, &work));
             errors.flat_map(|error| told(&error)).take(MAX_FAULTS).collect()
@@ -133,7 +134,7 @@ impl Schema {
             return all;
         }
         // Too much is wrong to tell all of it: the first will do.
-        let work = Work::new(STEPS_TO_TELL);
+        let work = Work::new(steps);
         let first = self.validator.validate(Place::new(tree, &work)).err().map(|error| told(&error));
         first
             .filter(|faults| !faults.is_empty() && !work.is_spent())

@@ -6,3 +6,19 @@ CREATE TABLE keys (
     wrapped_by BLOB NOT NULL, -- fingerprint of the master key
     sealed     BLOB NOT NULL
 ) STRICT;
+
+-- What events are: types in the catalogue of a profile, and the cards and accounts that events are about.
+CREATE TABLE event_types (
+    profile    TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    doc        BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (profile, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE subjects (
+    id         TEXT PRIMARY KEY,
+    tenants    TEXT NOT NULL, -- numbers of tenants, parted by commas
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -31,6 +31,7 @@ mod runs;
 mod schema;
 mod sealed;
 mod settle;
+mod subjects;
 mod write;
 
 use std::path::Path;
@@ -49,7 +50,8 @@ pub use write::SqliteWriter;
 /// How the database is opened.
 #[derive(Debug, Clone)]
 pub struct SqliteConfig {
-    /// Connections for reading, at most; half of them for pages of pending work alone. Two more look up keys.
+    /// Connections for reading, at most; half of them for pages of pending work alone. Two more look up keys, and two
+    /// subjects.
     pub readers: usize,
     /// A read that takes longer is cut off, so that the write-ahead log can begin again.
     pub read_limit: Duration,

@@ -9,7 +9,7 @@ use postrider_core::record::{KeyHash, LaneKey, Loaded, PendingRow, TestRecord};
 use postrider_core::time::Timestamp;
 use postrider_store::{
     EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, Page, PageLimit, Recovery, Store, StoreError,
-    StoredEvent,
+    StoredEvent, StoredSubject,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::memory::Shared;
 use crate::pool::For;
 use crate::rows::{self, int};
-use crate::{keys, log, pending, recover};
+use crate::{keys, log, pending, recover, subjects};
 
 /// Reads of an open database, from any thread.
 #[derive(Debug)]
@@ -161,5 +161,9 @@ impl Store for SqliteStore {
         version: u32,
     ) -> Result<Option<EndpointVersion>, StoreError> {
         Ok(self.read_version(endpoint, version)?)
+    }
+
+    fn subject(&self, id: &str) -> Result<Option<StoredSubject>, StoreError> {
+        Ok(subjects::find(&self.shared, id)?)
     }
 }

@@ -64,6 +64,8 @@ pub struct Recovery {
     pub removed: Vec<RemovedEndpoint>,
     /// Tokens that are not revoked.
     pub tokens: Vec<StoredToken>,
+    /// Event types, of all catalogues. Subjects are too many: see [`Store::subject`].
+    pub event_types: Vec<StoredEventType>,
 }
 
 /// A tenant as stored.
@@ -152,6 +154,32 @@ pub struct StoredToken {
     pub doc: Bytes,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// An event type as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEventType {
+    /// Whose catalogue it is in: a profile's name.
+    pub profile: String,
+    /// Its name.
+    pub name: String,
+    /// What is said of it, as JSON.
+    pub doc: Bytes,
+    /// When it was made and last changed.
+    pub created_at: Timestamp,
+    /// See `created_at`.
+    pub updated_at: Timestamp,
+}
+
+/// A subject as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSubject {
+    /// Whose it is, in the order given. Some of them may be gone.
+    pub tenants: Vec<TenantNo>,
+    /// When it was made and last changed.
+    pub created_at: Timestamp,
+    /// See `created_at`.
+    pub updated_at: Timestamp,
 }
 
 pub use postrider_core::record::PendingRow;
@@ -352,6 +380,9 @@ pub trait Store: Send + Sync + 'static {
         endpoint: EndpointNo,
         version: u32,
     ) -> Result<Option<EndpointVersion>, StoreError>;
+
+    /// A subject. Asked for by publications, and not kept waiting by slow questions to the log.
+    fn subject(&self, id: &str) -> Result<Option<StoredSubject>, StoreError>;
 }
 
 /// What maintenance has to know.

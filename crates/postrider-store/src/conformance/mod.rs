@@ -47,6 +47,8 @@ pub const CASES: &[Case] = &[
         "a removed endpoint is told while it owes something",
         configuration::a_removed_endpoint_is_told_while_it_owes,
     ),
+    ("event types survive", configuration::event_types_survive),
+    ("subjects are found by their id", configuration::subjects_are_found_by_their_id),
     ("a marker tells whether a group is in", recovery::a_marker_tells_whether_a_group_is_in),
     ("a group that does not follow is refused", recovery::a_group_that_does_not_follow_is_refused),
     (
