@@ -1,4 +1,4 @@
-//! What is configured, in memory: tenants, endpoints and tokens, found by any name that a request may use.
+//! What is configured, in memory: tenants, endpoints, tokens, event types, found by any name that a request may use.
 //!
 //! Reads take a short lock and copy nothing. Every change goes through one door, [`Directory::editing`]: whoever holds it
 //! reads what is, validates, makes the change durable, and only then updates the memory. So two edits never see the same
@@ -20,8 +20,10 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::Engine;
+use crate::catalogue::Catalogue;
 use crate::error::ServiceError;
 use crate::prepared::PreparedCache;
+use crate::subjects::Subjects;
 
 /// A tenant that exists.
 #[derive(Debug, Clone)]
@@ -103,6 +105,8 @@ pub(crate) struct Directory {
     tenants: RwLock<Tenants>,
     endpoints: RwLock<Endpoints>,
     tokens: RwLock<Tokens>,
+    catalogue: Catalogue,
+    subjects: Subjects,
     prepared: PreparedCache,
     /// What opens the endpoints' secrets.
     key: DataKey,
@@ -157,12 +161,12 @@ impl Engine {
     ///
     /// # Errors
     /// As the store fails.
-    pub(crate) async fn apply(
+    pub(crate) async fn apply<Right: Send + 'static>(
         &self,
-        editing: Editing,
+        editing: Right,
         changes: Vec<Change>,
         then: impl FnOnce(&Directory, bool) + Send + 'static,
-    ) -> Result<Editing, ServiceError> {
+    ) -> Result<Right, ServiceError> {
         let engine = self.clone();
         let applied = tokio::spawn(async move {
             let result = engine.driver().edit(changes).await;
@@ -183,6 +187,8 @@ impl Directory {
             tenants: RwLock::default(),
             endpoints: RwLock::default(),
             tokens: RwLock::default(),
+            catalogue: Catalogue::load(&recovery.event_types)?,
+            subjects: Subjects::default(),
             prepared: PreparedCache::default(),
             key,
             numbers: Arc::new(Mutex::new(Numbers {
@@ -352,6 +358,16 @@ impl Directory {
             }
         }
         self.prepared.forget(no);
+    }
+
+    /// The event types.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The subjects that are held in memory.
+    pub(crate) fn subjects(&self) -> &Subjects {
+        &self.subjects
     }
 
     /// What opens and seals the endpoints' secrets.

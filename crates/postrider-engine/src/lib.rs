@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod catalogue;
 mod clock;
 mod deliveries;
 mod directory;
@@ -22,6 +23,7 @@ mod random;
 mod readiness;
 mod sealed;
 mod start;
+mod subjects;
 mod tenants;
 mod testing;
 mod tokens;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use postrider_core::time::Timestamp;
 use postrider_store::{Store, StoreError};
 
+pub use catalogue::EventType;
 pub use directory::{Endpoint, Tenant, Token};
 pub use driver::{EndpointState, EndpointStatus};
 pub use endpoints::EndpointView;
@@ -39,6 +42,7 @@ pub use master_key::{DatabaseKey, MasterKeyError, MasterKeySource, unlock};
 pub use postrider_core::tenant::OPERATOR;
 pub use readiness::Readiness;
 pub use start::{EngineConfig, StartError};
+pub use subjects::Subject;
 pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};
 pub use writer::WriterConfig;
 

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use postrider_core::event_type::EventTypeConfig;
 use postrider_core::id::{EndpointNo, IdKind, Position, TenantNo, random_id};
 use postrider_core::node::{Input, Reply};
 use postrider_core::record::{AttemptRecord, Event, TestRecord, Trigger};
+use postrider_core::schema::Schema;
 
 use crate::driver::{RETRY_AFTER, done};
 use crate::error::ServiceError;
 use crate::prepared::Unprepared;
 use crate::{Engine, attempt, clock, random};
 
-/// What is sent for a type that has no example of its own.
+/// What is sent for a type that has neither an example nor a schema to make one from.
 const EXAMPLE: &[u8] = br#"{"example":true,"message":"This is a test from Postrider. Nothing happened."}"#;
 
 impl Engine {
@@ -46,7 +48,7 @@ impl Engine {
             subject: None,
             expires_at: None,
             attributes: Bytes::new(),
-            data: Bytes::from_static(EXAMPLE),
+            data: self.example(event_type),
         };
         let what = attempt::What { event: &event, sequence: None, number: 1, run: 0, trigger: Trigger::Test };
         let made = attempt::make(self.driver(), &prepared, what).await;
@@ -66,5 +68,15 @@ impl Engine {
                 retry_after: RETRY_AFTER,
             })),
         }
+    }
+
+    /// Data as it may be for a type: its own example, else one made from its schema, else ours.
+    fn example(&self, event_type: &str) -> Bytes {
+        let registered = self.event_type(event_type);
+        let of_its_own = registered.as_ref().and_then(|registered| {
+            let EventTypeConfig { example, schema, .. } = &registered.config;
+            example.clone().or_else(|| schema.as_ref().and_then(Schema::example))
+        });
+        of_its_own.unwrap_or(Bytes::from_static(EXAMPLE))
     }
 }

@@ -20,6 +20,7 @@ pub(crate) enum List {
     Tokens = 2,
     Endpoints = 3,
     Deliveries = 4,
+    EventTypes = 5,
     Matches = 9,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! They are never built; the tests hold them against what is really read and written.
 
-#![allow(dead_code, reason = "descriptions are never built")]
+#![allow(dead_code, clippy::large_enum_variant, reason = "descriptions are never built")]
 
 use std::collections::BTreeMap;
 
@@ -96,6 +96,39 @@ pub(crate) struct Quotas {
     pub pending: u32,
     /// Events accepted a second; null where that is not limited.
     pub events_per_second: Option<u32>,
+}
+
+/// What the events of a type are.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum EventKind {
+    Notification,
+    Decision,
+}
+
+/// What is said of an event type.
+#[derive(ToSchema)]
+pub(crate) struct EventTypeSpec {
+    /// What happened when such an event comes.
+    pub description: Option<String>,
+    /// A JSON Schema (2020-12) that its data must fit: at most 64 KiB and 64 patterns, all references inside of it.
+    #[schema(value_type = Option<Object>)]
+    pub schema: Option<serde_json::Value>,
+    /// Data as it may be, which fits the schema; at most 64 KiB. Sent by tests, byte for byte.
+    pub example: Option<serde_json::Value>,
+    /// The integrations that may subscribe to it; all unless given.
+    #[schema(max_items = 64)]
+    pub integrations: Option<Vec<String>>,
+    /// `notification` unless given.
+    pub kind: Option<EventKind>,
+}
+
+/// Whose a subject is.
+#[derive(ToSchema)]
+pub(crate) struct SubjectSpec {
+    /// The tenants that it belongs to, each once.
+    #[schema(min_items = 1, max_items = 32)]
+    pub tenants: Vec<String>,
 }
 
 /// What a tenant is set to.
@@ -418,8 +451,11 @@ pub(crate) struct TestSpec {
 /// An event to be published.
 #[derive(ToSchema, serde::Serialize)]
 pub(crate) struct NewEvent {
-    /// Whose.
-    pub tenant: String,
+    /// Whose; needed unless there is a subject.
+    pub tenant: Option<String>,
+    /// The card or account that it is about. Without a tenant it becomes one event for each tenant that the subject belongs
+    /// to; with one, which must be among them, it goes to that one alone.
+    pub subject: Option<String>,
     /// Its type: segments of `A-Za-z0-9_-` parted by single dots.
     pub r#type: String,
     /// What happened: any JSON, delivered byte for byte as it came.
@@ -432,6 +468,8 @@ pub(crate) struct NewEvent {
     pub attributes: Option<BTreeMap<String, AttributeValue>>,
     /// When it happened, RFC 3339; now unless given.
     pub occurred_at: Option<String>,
+    /// From when on nobody wants it any more, RFC 3339: no attempt is made after that.
+    pub expires_at: Option<String>,
 }
 
 /// One event, or at most 1,000.
@@ -455,14 +493,35 @@ pub(crate) struct Receipt {
     pub deliveries: u32,
 }
 
-/// What became of one event of a batch: a receipt, or an error in its place.
+/// The receipt of one of the events that a subject's event became.
+#[derive(ToSchema, serde::Serialize)]
+pub(crate) struct TenantReceipt {
+    /// Whose event it is.
+    pub tenant: String,
+    /// The event's id: the publisher's own, or `evt_…`.
+    pub id: String,
+    /// How many deliveries are pending for it; skipped ones are in the log, with their reason.
+    pub deliveries: u32,
+}
+
+/// The receipts of a subject's event, one for each tenant.
+#[derive(ToSchema, serde::Serialize)]
+pub(crate) struct SubjectAnswer {
+    /// Tenant by tenant.
+    pub data: Vec<TenantReceipt>,
+}
+
+/// What became of one event of a batch: a receipt, receipts by tenant, or an error in its place.
 #[derive(ToSchema, serde::Serialize)]
 pub(crate) struct BatchItem {
     /// The event's id, where it was accepted.
     pub id: Option<String>,
     /// Where it was accepted: how many deliveries are pending for it; skipped ones are in the log, with their reason.
     pub deliveries: Option<u32>,
-    /// Why it was not accepted. Nothing of it was stored.
+    /// Of an event with a subject and no tenant: its receipts.
+    pub data: Option<Vec<TenantReceipt>>,
+    /// Why it was not accepted. Of an event for one tenant nothing was stored; of a subject's event some tenants' may be,
+    /// which the same event with the same key completes.
     #[schema(value_type = Option<crate::problem::ProblemDocument>)]
     pub error: Option<()>,
 }
@@ -474,13 +533,16 @@ pub(crate) struct BatchAnswer {
     pub data: Vec<BatchItem>,
 }
 
-/// A receipt for one event, or the answer to a batch.
+/// A receipt for one event, receipts by tenant for one of a subject, or the answer to a batch.
 #[derive(ToSchema, serde::Serialize)]
 #[serde(untagged)]
 pub(crate) enum PublishAnswer {
     /// One event.
     #[schema(title = "One")]
     One(Receipt),
+    /// One event of a subject, without a tenant.
+    #[schema(title = "Subject")]
+    Subject(SubjectAnswer),
     /// A batch.
     #[schema(title = "Batch")]
     Batch(BatchAnswer),

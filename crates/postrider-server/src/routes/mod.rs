@@ -2,9 +2,11 @@
 
 mod deliveries;
 mod endpoints;
+mod event_types;
 mod events;
 mod health;
 mod path;
+mod subjects;
 mod tenants;
 mod tokens;
 
@@ -23,6 +25,9 @@ use crate::openapi::ApiDoc;
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(events::publish))
+        .routes(routes!(event_types::list))
+        .routes(routes!(event_types::put, event_types::get, event_types::delete))
+        .routes(routes!(subjects::put, subjects::get, subjects::delete))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::put, tenants::get, tenants::delete))
         .routes(routes!(tokens::create, tokens::list))
