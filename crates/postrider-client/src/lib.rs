@@ -22,8 +22,10 @@ mod client;
 mod deliveries;
 mod endpoints;
 mod error;
+mod event_types;
 mod events;
 mod health;
+mod subjects;
 mod tenants;
 mod tokens;
 
@@ -35,7 +37,9 @@ pub use endpoints::{
     Retry, Rotation, Secret,
 };
 pub use error::{ApiError, Error, FieldError, Problem};
+pub use event_types::{EventType, EventTypeSpec};
 pub use events::{Accepted, BatchItem, NewEvent};
 pub use health::Health;
+pub use subjects::Subject;
 pub use tenants::{Quotas, Tenant, TenantSpec};
 pub use tokens::{CreatedToken, NewToken, Token};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
-use crate::commands::{deliveries, endpoints, events, tenants, tokens};
+use crate::commands::{deliveries, endpoints, event_types, events, subjects, tenants, tokens};
 use crate::config::ConfigFlags;
 use crate::demo::DemoArgs;
 use crate::exit;
@@ -32,6 +32,12 @@ pub(crate) enum Command {
     /// Publish events
     #[command(subcommand)]
     Events(events::Command),
+    /// Manage the catalogue of event types
+    #[command(subcommand)]
+    EventTypes(event_types::Command),
+    /// Say which tenants a card or an account belongs to
+    #[command(subcommand)]
+    Subjects(subjects::Command),
     /// Manage a tenant's endpoints
     #[command(subcommand)]
     Endpoints(endpoints::Command),

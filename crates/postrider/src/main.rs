@@ -37,6 +37,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(flags) => serve::run(&flags).await,
         Command::Demo(args) => demo::run(args, output).await,
         Command::Events(command) => commands::events::run(command, output).await,
+        Command::EventTypes(command) => commands::event_types::run(command, output).await,
+        Command::Subjects(command) => commands::subjects::run(command, output).await,
         Command::Endpoints(command) => commands::endpoints::run(command, output).await,
         Command::Deliveries(command) => commands::deliveries::run(command, output).await,
         Command::Tenants(command) => commands::tenants::run(command, output).await,

@@ -1,8 +1,8 @@
 //! Each call asks for the right thing and reads the answer.
 
 use postrider_client::{
-    Condition, DeliveryFilter, EndpointSpec, EndpointState, EventSample, Filters, NewEvent, NewToken,
-    PageRequest, Quotas, RateLimit, Rotation, TenantSpec,
+    Condition, DeliveryFilter, EndpointSpec, EndpointState, Error, EventSample, EventTypeSpec, Filters,
+    NewEvent, NewToken, PageRequest, Quotas, RateLimit, Rotation, TenantSpec,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -40,6 +40,72 @@ async fn a_batch_answers_item_by_item_with_errors_in_place() {
     assert_eq!(lines.len(), 2);
     assert_eq!(server.last().headers["content-type"], "application/x-ndjson");
     assert_eq!(server.last().body, "{}\n{}\n");
+}
+
+#[tokio::test]
+async fn an_event_of_a_subject_is_answered_tenant_by_tenant() {
+    let server = Server::answering(
+        202,
+        r#"{"data":[{"tenant":"acme","id":"evt_1","deliveries":3},{"tenant":"shop","id":"evt_2","deliveries":0}]}"#,
+    )
+    .await;
+    let client = server.client();
+    let data = serde_json::value::to_raw_value(&1).unwrap();
+    let mut event = NewEvent::of_subject("card:1", "card.frozen", data);
+    event.expires_at = Some("2026-01-01T00:00:00Z".into());
+    let answer = client.publish_by_subject(&event, Some("k")).await.unwrap();
+    let tenants: Vec<_> = answer.iter().map(|one| (one.tenant.as_deref().unwrap(), one.deliveries)).collect();
+    assert_eq!(tenants, [("acme", 3), ("shop", 0)]);
+    assert_eq!(
+        server.last().body,
+        r#"{"subject":"card:1","type":"card.frozen","data":1,"expires_at":"2026-01-01T00:00:00Z"}"#
+    );
+    assert!(matches!(client.publish(&event, None).await, Err(Error::Argument { .. })));
+    event.tenant = Some("acme".into());
+    assert!(matches!(client.publish_by_subject(&event, None).await, Err(Error::Argument { .. })));
+}
+
+#[tokio::test]
+async fn event_types_are_put_byte_for_byte_read_listed_and_removed() {
+    let server = Server::answering(
+        200,
+        r#"{"type":"card.frozen","profile":"standard","description":null,"schema":{ "type":"object" },"example":{"n":1.0},"integrations":["a"],"kind":"notification","created_at":"t","updated_at":"t"}"#,
+    )
+    .await;
+    let raw = |text: &str| serde_json::value::RawValue::from_string(text.into()).ok();
+    let spec =
+        EventTypeSpec { schema: raw(r#"{ "maximum": 1.0 }"#), example: raw("[1.0]"), ..Default::default() };
+    let answer = server.client().put_event_type("card.frozen", &spec).await.unwrap();
+    assert_eq!(server.last().line, "PUT /v1/event-types/card.frozen");
+    assert_eq!(server.last().body, r#"{"schema":{ "maximum": 1.0 },"example":[1.0]}"#);
+    assert_eq!(answer.schema.as_ref().unwrap().get(), r#"{ "type":"object" }"#);
+    assert_eq!(
+        (answer.example.as_ref().unwrap().get(), answer.name.as_str()),
+        (r#"{"n":1.0}"#, "card.frozen")
+    );
+    server.client().get_event_type("card.frozen").await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/event-types/card.frozen");
+    let server = Server::answering(200, r#"{"data":[],"next_cursor":"c"}"#).await;
+    let page = PageRequest { limit: Some(2), cursor: None };
+    assert_eq!(server.client().list_event_types(&page).await.unwrap().next_cursor.as_deref(), Some("c"));
+    assert_eq!(server.last().line, "GET /v1/event-types?limit=2");
+}
+
+#[tokio::test]
+async fn subjects_are_given_to_tenants_and_read() {
+    let server = Server::answering(
+        201,
+        r#"{"id":"card:1","tenants":["acme","shop"],"created_at":"t","updated_at":"t"}"#,
+    )
+    .await;
+    let answer = server.client().put_subject("card:1", &["acme".into(), "shop".into()]).await.unwrap();
+    assert_eq!(answer.tenants, ["acme", "shop"]);
+    assert_eq!(
+        (server.last().line.as_str(), server.last().body.as_str()),
+        ("PUT /v1/subjects/card:1", r#"{"tenants":["acme","shop"]}"#)
+    );
+    server.client().get_subject("card:1").await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/subjects/card:1");
 }
 
 #[tokio::test]
@@ -170,6 +236,8 @@ async fn calls_without_content_need_none_in_the_answer() {
     client.delete_tenant("acme").await.unwrap();
     client.delete_token("tok_1").await.unwrap();
     client.delete_endpoint("acme", "ep_1").await.unwrap();
+    client.delete_event_type("card.frozen").await.unwrap();
+    client.delete_subject("card:1").await.unwrap();
     client.retry_delivery("acme", "dlv_1").await.unwrap();
     client.cancel_delivery("acme", "dlv_1").await.unwrap();
     assert_eq!(server.last().line, "POST /v1/tenants/acme/deliveries/dlv_1/cancel");

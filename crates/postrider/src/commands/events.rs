@@ -4,12 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use postrider_client::{BatchItem, NewEvent, Problem};
-use serde_json::value::RawValue;
 
 use crate::cli::Connection;
 use crate::exit::{self, Usage};
 use crate::input;
-use crate::output::{Output, Rows};
+use crate::output::{Output, Rows, or_dash};
 
 /// An event file is no larger; the server's own limits are lower.
 const MAX_DATA_BYTES: u64 = 16 << 20;
@@ -26,9 +25,12 @@ pub(crate) enum Command {
 /// The event.
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
-    /// Whose event it is
-    #[arg(long, required_unless_present = "ndjson")]
+    /// Whose event it is; without it the event goes to all tenants of its subject
+    #[arg(long, required_unless_present_any = ["subject", "ndjson"])]
     tenant: Option<String>,
+    /// The card or account that it is about
+    #[arg(long)]
+    subject: Option<String>,
     /// Its type, such as card.created
     #[arg(long = "type", value_name = "TYPE", required_unless_present = "ndjson")]
     kind: Option<String>,
@@ -50,9 +52,12 @@ pub(crate) struct PublishArgs {
     /// When it happened, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     occurred_at: Option<String>,
+    /// From when on nobody wants it any more, such as 2026-01-31T12:00:30Z
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
     /// Publish each line of this file as an event; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "kind", "data", "data_file", "id", "key",
-        "attributes", "occurred_at"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "subject", "kind", "data", "data_file",
+        "id", "key", "attributes", "occurred_at", "expires_at"])]
     ndjson: Option<String>,
     /// Makes it safe to repeat the command
     #[arg(long, value_name = "KEY")]
@@ -71,22 +76,32 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 
 async fn publish_one(args: PublishArgs, output: Output) -> anyhow::Result<ExitCode> {
     let client = super::client(&args.connection)?;
-    let data = match (args.data, &args.data_file) {
-        (Some(text), _) => text,
-        (None, Some(file)) => input::read_text(file, MAX_DATA_BYTES)?,
-        (None, None) => return Err(Usage("give the data with --data or --data-file".into()).into()),
-    };
-    let data = RawValue::from_string(data).map_err(|e| Usage(format!("the data is not JSON: {e}")))?;
+    let data = input::json("data", args.data, args.data_file.as_ref(), MAX_DATA_BYTES)?
+        .ok_or_else(|| Usage("give the data with --data or --data-file".into()))?;
     let event = NewEvent {
-        tenant: args.tenant.unwrap_or_default(),
+        tenant: args.tenant,
+        subject: args.subject,
         kind: args.kind.unwrap_or_default(),
         data,
         id: args.id,
         key: args.key,
         attributes: args.attributes.into_iter().collect(),
         occurred_at: args.occurred_at,
+        expires_at: args.expires_at,
     };
-    let answer = client.publish(&event, args.idempotency_key.as_deref()).await?;
+    let key = args.idempotency_key.as_deref();
+    if event.tenant.is_none() {
+        let answer = client.publish_by_subject(&event, key).await?;
+        output.answer(answer.json(), || {
+            let mut rows = Rows::new(&["tenant", "event", "deliveries"]);
+            for event in answer.iter() {
+                rows.row([or_dash(event.tenant.as_ref()), event.id.clone(), event.deliveries.to_string()]);
+            }
+            rows
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let answer = client.publish(&event, key).await?;
     output.answer(answer.json(), || {
         let mut rows = Rows::new(&["event", "deliveries"]);
         rows.row([answer.id.clone(), answer.deliveries.to_string()]);
@@ -105,14 +120,18 @@ async fn publish_lines(args: &PublishArgs, file: &str, output: Output) -> anyhow
 }
 
 fn items(items: &[BatchItem]) -> Rows {
-    let mut rows = Rows::new(&["item", "event", "deliveries", "refused because"]);
+    let mut rows = Rows::new(&["item", "event", "deliveries", "tenant", "refused because"]);
     for (index, item) in items.iter().enumerate() {
         match item.outcome() {
-            Ok(event) => {
-                rows.row([index.to_string(), event.id.clone(), event.deliveries.to_string(), String::new()]);
+            Ok(events) => {
+                for event in events {
+                    let tenant = event.tenant.clone().unwrap_or_default();
+                    let deliveries = event.deliveries.to_string();
+                    rows.row([index.to_string(), event.id.clone(), deliveries, tenant, String::new()]);
+                }
             }
             Err(problem) => {
-                rows.row([index.to_string(), "-".into(), "-".into(), reasons(problem)]);
+                rows.row([index.to_string(), "-".into(), "-".into(), String::new(), reasons(problem)]);
             }
         }
     }

@@ -322,14 +322,14 @@ async fn events_are_published_from_a_flag_a_file_standard_input_and_lines_byte_f
     assert_eq!(cli.json(&keyed).await, cli.json(&keyed).await);
 
     let lines = "{\"tenant\":\"acme\",\"type\":\"a.b\",\"id\":\"l-1\",\"data\":1.0}\n\n{oops\n\
-                 {\"tenant\":\"acme\",\"type\":\"a.b\",\"data\":1,\"subject\":\"s\"}\n";
+                 {\"tenant\":\"acme\",\"type\":\"a.b\",\"data\":1,\"odd\":\"s\"}\n";
     fs::write(file.path(), lines).unwrap();
     let table = cli.run(&["events", "publish", "--ndjson", path]).await;
     assert_eq!(table.code, 1, "one that is refused fails the command: {table:?}");
     let rows: Vec<&str> = table.out.lines().collect();
     assert!(rows.len() == 4 && rows[1].starts_with("0     l-1    1"), "{table:?}");
     assert!(rows[2].starts_with("1     -") && rows[2].contains("not JSON"), "{table:?}");
-    assert!(rows[3].contains("/2/subject: is not a known field"), "{table:?}");
+    assert!(rows[3].contains("/2/odd: is not a known field"), "{table:?}");
     let ran = cli.command(&["events", "publish", "--ndjson", "-", "--json"]).input(lines).run().await;
     assert_documented("BatchAnswer", &ran.json());
     let good = lines.lines().next().unwrap();
@@ -395,7 +395,7 @@ async fn each_kind_of_failure_of_the_real_server_has_its_exit_code() {
             2,
             "invalid digit",
         ),
-        (&[&publish[..], &["--subject", "s"]].concat(), 2, "unexpected argument '--subject'"),
+        (&[&publish[..], &["--odd", "s"]].concat(), 2, "unexpected argument '--odd'"),
         (&[&publish[..], &["--data", "{a:1}"]].concat(), 2, "the data is not JSON"),
         (&[&publish[..], &["--ndjson", "-"]].concat(), 2, "cannot be used with"),
         (&["events", "publish", "--ndjson", "/nowhere/at/all"], 2, "/nowhere/at/all: No such file"),

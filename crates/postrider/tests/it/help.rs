@@ -8,6 +8,8 @@ async fn help_says_what_there_is() {
     for command in [
         &[][..],
         &["events", "publish"],
+        &["event-types", "put"],
+        &["subjects", "put"],
         &["endpoints"],
         &["endpoints", "create"],
         &["endpoints", "put"],

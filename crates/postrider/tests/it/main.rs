@@ -11,6 +11,7 @@
 mod bench;
 mod cli;
 mod cli_bench;
+mod cli_catalogue;
 mod cli_deliveries;
 mod commands;
 mod configuration;

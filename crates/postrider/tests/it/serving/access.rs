@@ -128,6 +128,11 @@ fn calls(tenant: &str, endpoint: &str, delivery: &str) -> Vec<(&'static str, Str
         ("GET", "/v1/tokens".into(), Value::Null, "admin"),
         ("POST", "/v1/tokens".into(), json!({"scopes": ["admin"]}), "admin"),
         ("DELETE", "/v1/tokens/tok_x".into(), Value::Null, "admin"),
+        ("PUT", "/v1/event-types/t".into(), json!({}), "admin"),
+        ("DELETE", "/v1/event-types/t".into(), Value::Null, "admin"),
+        ("PUT", "/v1/subjects/s".into(), json!({"tenants": [tenant]}), "admin"),
+        ("GET", "/v1/subjects/s".into(), Value::Null, "admin"),
+        ("DELETE", "/v1/subjects/s".into(), Value::Null, "admin"),
     ]
 }
 

@@ -8,6 +8,8 @@ mod delivery;
 mod disk;
 mod durability;
 mod endpoint_fields;
+mod event_types;
+mod expiry;
 mod filters;
 mod idempotency;
 mod lifecycle;
@@ -22,6 +24,7 @@ mod retries;
 mod rotation;
 mod secrets;
 mod start;
+mod subjects;
 mod tls;
 
 mod abuse_callers;
