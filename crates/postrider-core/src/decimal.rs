@@ -245,6 +245,7 @@ impl PartialOrd for Exponent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn whole_numbers_are_told_by_their_value() {
@@ -269,7 +270,6 @@ mod tests {
             assert_eq!(Decimal::parse(text).unwrap().is_whole(), whole, "{text}");
         }
     }
-    use proptest::prelude::*;
 
     fn decimal(text: &str) -> Decimal<'_> {
         Decimal::parse(text).unwrap_or_else(|| panic!("{text} is a number"))
