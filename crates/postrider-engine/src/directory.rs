@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use postrider_core::card::CardPolicy;
 use postrider_core::id::{EndpointId, EndpointNo, TenantId, TenantNo};
 use postrider_core::node::Change;
 use postrider_core::seal::DataKey;
+use postrider_core::tenant::TenantConfig;
 use postrider_core::time::Timestamp;
 use postrider_core::token::TokenConfig;
 use postrider_store::{Recovery, StoreError};
@@ -32,6 +34,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its settings as JSON, as stored.
     pub doc: Bytes,
+    /// What becomes of card data in its events.
+    pub(crate) cards: CardPolicy,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -174,11 +178,11 @@ impl Engine {
 }
 
 impl Directory {
-    /// What a start found in the store.
+    /// What a start found in the store. `cards`: the card policy of tenants that have none.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for an id or a document that this version cannot read.
-    pub(crate) fn load(recovery: &Recovery, key: DataKey) -> Result<Self, StoreError> {
+    pub(crate) fn load(recovery: &Recovery, key: DataKey, cards: &CardPolicy) -> Result<Self, StoreError> {
         let directory = Self {
             tenants: RwLock::default(),
             endpoints: RwLock::default(),
@@ -192,10 +196,13 @@ impl Directory {
         };
         let unusable = |what: &str, id: &str| StoreError::Unusable(format!("{what} {id} cannot be read"));
         for stored in &recovery.tenants {
+            let config =
+                TenantConfig::from_stored(&stored.doc).map_err(|_| unusable("tenant", &stored.id))?;
             directory.put_tenant(Arc::new(Tenant {
                 no: stored.no,
                 id: stored.id.parse().map_err(|_| unusable("tenant", &stored.id))?,
                 doc: stored.doc.clone(),
+                cards: config.card_policy.over(cards),
                 created_at: stored.created_at,
                 updated_at: stored.updated_at,
             }));

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod card_guard;
 mod clock;
 mod deliveries;
 mod directory;

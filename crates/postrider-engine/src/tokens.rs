@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use postrider_core::card;
 use postrider_core::fault::Fault;
 use postrider_core::id::{IdKind, random_id};
 use postrider_core::node::Change;
@@ -90,7 +91,8 @@ impl Engine {
     pub async fn create_token(&self, config: TokenConfig) -> Result<(Arc<Token>, Secret), ServiceError> {
         let text = token::generate(random::bytes()?);
         let editing = self.directory().editing().await;
-        let mut faults = Vec::new();
+        let shown = serde_json::Value::Object(config.public_view());
+        let mut faults = card::faults_of_configuration(shown.to_string().as_bytes());
         if let Some(tenant) = config.exact_tenant()
             && self.directory().tenant(tenant).is_none()
         {

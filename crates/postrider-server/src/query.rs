@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::Uri;
+use postrider_core::card;
 use postrider_core::fault::Fault;
 use postrider_core::time::Timestamp;
 
@@ -71,8 +72,14 @@ impl Query {
         self.known.push(name);
         let mut given = self.pairs.iter().filter(|(n, _)| n == name).map(|(_, value)| value);
         let value = given.next()?;
-        let result =
-            if given.next().is_some() { Err("is given twice; keep one".into()) } else { read(value) };
+        let result = if given.next().is_some() {
+            Err("is given twice; keep one".into())
+        } else if card::holds_number(value) {
+            // Whatever lies between the caller and us may have noted the address.
+            Err("holds what looks like a card number, which does not belong in an address".into())
+        } else {
+            read(value)
+        };
         result.map_err(|detail| self.fault(name, detail)).ok()
     }
 
@@ -106,7 +113,7 @@ impl Query {
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
         let unknown = std::mem::take(&mut self.pairs).into_iter().map(|(name, _)| name);
         for name in unknown.filter(|name| !self.known.contains(&name.as_str())).take(20).collect::<Vec<_>>() {
-            let shown: String = name.chars().take(64).collect();
+            let shown: String = card::without_numbers(&name).chars().take(64).collect();
             let detail = if self.known.is_empty() {
                 "is not known; this call takes no parameters".to_owned()
             } else {
@@ -127,6 +134,18 @@ mod tests {
         let mut query = Query::of(&uri).map_err(|p| p.kind())?;
         let page = query.page(List::Tenants, "");
         query.finish().map(|()| page).map_err(|p| p.kind())
+    }
+
+    #[test]
+    fn abuse_a104_a_card_number_in_a_query_is_refused_and_never_repeated() {
+        for query in ["key=4111111111111111", "key=4111+1111%201111%C2%A01111", "%34111111111111111=1"] {
+            let uri: Uri = format!("/v1/x?{query}").parse().unwrap();
+            let Ok(mut query) = Query::of(&uri) else { continue };
+            query.take("key", |text| Ok(text.to_owned()));
+            let problem = format!("{:?}", query.finish().unwrap_err());
+            assert!(!problem.contains("4111111111111111") && !problem.contains("4111 1111"), "{problem}");
+            assert!(problem.contains("/key") || problem.contains("/****************"), "{problem}");
+        }
     }
 
     #[test]

@@ -98,6 +98,47 @@ pub(crate) struct Quotas {
     pub events_per_second: Option<u32>,
 }
 
+/// What becomes of card numbers.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum CardNumbers {
+    Reject,
+    Mask,
+    Allow,
+}
+
+/// What becomes of sensitive authentication data.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum AuthenticationData {
+    Reject,
+    Strip,
+}
+
+/// What becomes of card data in a tenant's events; what is not given is as the server is configured.
+#[derive(ToSchema)]
+pub(crate) struct CardPolicy {
+    /// Card numbers: `reject` refuses the event, `mask` hides the digits in the middle (in data and attributes; elsewhere the
+    /// event is refused), `allow` lets them through.
+    pub numbers: Option<CardNumbers>,
+    /// Verification codes, PINs and tracks: `reject` refuses the event, `strip` takes the value out.
+    pub authentication_data: Option<AuthenticationData>,
+    /// Where card numbers are let through whatever the policy, at most 20.
+    #[schema(max_items = 20)]
+    pub exempt: Option<Vec<CardExemption>>,
+}
+
+/// Places in events where what looks like a card number is none.
+#[derive(ToSchema)]
+pub(crate) struct CardExemption {
+    /// In events of these types: an exact type, a prefix ending in `.*`, or `*`.
+    pub r#type: String,
+    /// JSON pointers into the event that begin with `/data`, `/attributes`, `/key`, `/id` or `/subject`, as a refusal tells
+    /// them; `*` stands for any item of an array. 1 to 20.
+    #[schema(min_items = 1, max_items = 20)]
+    pub pointers: Vec<String>,
+}
+
 /// What a tenant is set to.
 #[derive(ToSchema)]
 pub(crate) struct TenantSpec {
@@ -107,6 +148,8 @@ pub(crate) struct TenantSpec {
     pub profile: Option<String>,
     /// What it may take up; in force for what comes next. The operator's own tenant has none.
     pub quotas: Option<QuotasSpec>,
+    /// What becomes of card data in its events.
+    pub card_policy: Option<CardPolicy>,
     /// Notes of the operator.
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -122,6 +165,8 @@ pub(crate) struct Tenant {
     pub profile: String,
     /// What it may take up; null for the operator's own tenant.
     pub quotas: Option<Quotas>,
+    /// What becomes of card data in its events, as it was given; null where all is as the server is configured.
+    pub card_policy: Option<CardPolicy>,
     /// Notes of the operator.
     pub metadata: BTreeMap<String, String>,
     /// When it was made, RFC 3339.

@@ -86,6 +86,7 @@ impl Server {
             url_policy: policy,
             default_schedule: [Duration::from_millis(50)].into(),
             disable_after: Duration::from_secs(432_000),
+            cards: Default::default(),
             max_event_bytes: MAX_EVENT,
             max_batch_bytes: MAX_BATCH,
             node: Default::default(),

@@ -110,6 +110,11 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
     let publish = ["events", "publish", "--tenant", "acme", "--type", "card.created", "--data", "{}"];
     for (args, schema, told) in [
         (&["tenants", "put", "acme:eu", "--name", "Acme Europe"][..], "Tenant", "Acme Europe"),
+        (
+            &["tenants", "put", "acme:us", "--card-policy", r#"{"numbers":"mask"}"#],
+            "Tenant",
+            r#""numbers":"mask""#,
+        ),
         (&["tenants", "list"], "Page_Tenant", "acme:eu"),
         (
             &["tokens", "create", "--tenant", "acme", "--scope", "events-write"],

@@ -25,6 +25,7 @@ mod start;
 mod tls;
 
 mod abuse_callers;
+mod abuse_cards;
 mod abuse_connections;
 mod abuse_endpoints;
 mod abuse_input;
