@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use super::edits::until_nothing_changes;
+use super::edits::{NeverDone, until_nothing_changes};
 use super::layer::Layer;
 use super::policy::{AuthenticationData, CardPolicy, Numbers};
 use super::quick;
 use super::walk::{Place, Verdict, Walk, What};
-use super::{Faults, NUMBER, SECRET, holds_number};
+use super::{Faults, NUMBER, SECRET, numbers_in};
 use crate::fault::Fault;
 use crate::publication::Publication;
 
@@ -57,41 +57,57 @@ impl CardPolicy {
 
     /// Whether a text that names something is refused in a field of an event, `id` for its idempotency key too.
     pub fn refuses(&self, event_type: &str, field: &str, text: &str) -> bool {
-        self.numbers != Numbers::Allow
-            && holds_number(text)
-            && !self.exempts(event_type, field, Place::default())
+        let found = numbers_in(text);
+        found
+            .into_iter()
+            .any(|what| self.verdict(event_type, field, Place::default(), what) != Ok(Verdict::Pass))
     }
 
     /// What becomes of a field that is JSON, if it changes.
     fn judge(&self, event_type: &str, field: &str, json: &[u8], faults: &mut Faults) -> Option<Bytes> {
-        let secret = |faults: &mut Faults, place: Place<'_>| match self.authentication_data {
-            AuthenticationData::Reject => {
-                faults.push(place.pointer(field), SECRET);
-                Verdict::Pass
-            }
-            AuthenticationData::Strip => Verdict::Strip,
-        };
         let mut judge = |place: Place<'_>, what| {
-            let numbers = match self.numbers {
-                _ if what == What::Secret => return secret(faults, place),
-                _ if self.exempts(event_type, field, place) => Numbers::Allow,
-                numbers => numbers,
-            };
-            match numbers {
-                Numbers::Reject => {
-                    faults.push(place.pointer(field), NUMBER);
-                    Verdict::Pass
-                }
-                Numbers::Mask => Verdict::Mask,
-                Numbers::Allow if what == What::Track => secret(faults, place),
-                Numbers::Allow => Verdict::Pass,
-            }
+            self.verdict(event_type, field, place, what).unwrap_or_else(|detail| {
+                faults.push(place.pointer(field), detail);
+                Verdict::Pass
+            })
         };
         let changed = until_nothing_changes(json, |json| {
             let mut walk = Walk::new(&mut judge);
             walk.document(&Layer::of_bytes(json));
             walk.into_edits()
         });
-        changed.map(Bytes::from)
+        match changed {
+            Ok(changed) => changed.map(Bytes::from),
+            Err(NeverDone) => {
+                faults.push(format!("/{field}"), NUMBER);
+                None
+            }
+        }
+    }
+
+    /// What becomes of something in a field of an event.
+    ///
+    /// # Errors
+    /// What is to be said of it, where it is refused.
+    fn verdict(
+        &self,
+        event_type: &str,
+        field: &str,
+        place: Place<'_>,
+        what: What,
+    ) -> Result<Verdict, &'static str> {
+        let numbers = match what {
+            What::Number | What::Track if self.exempts(event_type, field, place) => Numbers::Allow,
+            _ => self.numbers,
+        };
+        match (what, numbers) {
+            (What::Number, Numbers::Allow) => Ok(Verdict::Pass),
+            (What::Number | What::Track, Numbers::Mask) => Ok(Verdict::Mask),
+            (What::Number | What::Track, Numbers::Reject) => Err(NUMBER),
+            (What::Track, Numbers::Allow) | (What::Secret, _) => match self.authentication_data {
+                AuthenticationData::Reject => Err(SECRET),
+                AuthenticationData::Strip => Ok(Verdict::Strip),
+            },
+        }
     }
 }

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use super::edits::{Edits, until_nothing_changes};
+use super::edits::{Edits, NeverDone, until_nothing_changes};
 use super::issuers::{ISSUER_DIGITS, MAX_DIGITS, may_begin_one};
 use super::layer::Layer;
 use super::quick;
 use super::units::{Unit, unit};
-use super::walk::{HIDDEN, Place, Verdict, Walk, What};
+use super::walk::{HIDDEN, HIDDEN_SECRET, Place, Verdict, Walk, What};
 
 /// Hides the card data in the beginning of an answer's body; `None` where there is none. `is_cut`: the body goes on beyond
 /// it, so that a number that reaches the end may be a part of a longer one.
@@ -29,6 +29,7 @@ pub fn mask_body(body: &[u8], is_cut: bool) -> Option<Bytes> {
         walk.document(&layer);
         walk.into_edits()
     });
+    let masked = given_up(masked);
     let ended = is_cut.then(|| without_begun_number(masked.as_deref().unwrap_or(body))).flatten();
     ended.or(masked).map(Bytes::from)
 }
@@ -43,7 +44,12 @@ pub fn mask_header(text: &[u8]) -> Option<Bytes> {
         }
         walk.into_edits()
     });
-    masked.map(Bytes::from)
+    given_up(masked).map(Bytes::from)
+}
+
+/// What cannot be masked in reasonable time is not kept at all.
+fn given_up(masked: Result<Option<Vec<u8>>, NeverDone>) -> Option<Vec<u8>> {
+    masked.unwrap_or_else(|NeverDone| Some(HIDDEN_SECRET.into()))
 }
 
 fn hide(_: Place<'_>, _: What) -> Verdict {

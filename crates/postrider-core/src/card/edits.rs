@@ -33,14 +33,28 @@ impl Edits {
     }
 }
 
+/// How often a text is changed until it is given up: once is the rule, and more than twice an attempt to keep us busy.
+const MAX_PASSES: usize = 16;
+
+/// A text in which every change gave reason for another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NeverDone;
+
 /// Changes a text until nothing is left to change: what stays of one number may make up another with what stands beside it.
-/// Every change leaves fewer digits, so that there is an end.
-pub(super) fn until_nothing_changes(text: &[u8], mut change: impl FnMut(&[u8]) -> Edits) -> Option<Vec<u8>> {
-    let mut changed = change(text).apply(text)?;
-    while let Some(again) = change(&changed).apply(&changed) {
-        changed = again;
+/// What it becomes, if it changes.
+pub(super) fn until_nothing_changes(
+    text: &[u8],
+    mut change: impl FnMut(&[u8]) -> Edits,
+) -> Result<Option<Vec<u8>>, NeverDone> {
+    let mut changed: Option<Vec<u8>> = None;
+    for _ in 0..MAX_PASSES {
+        let present = changed.as_deref().unwrap_or(text);
+        match change(present).apply(present) {
+            Some(next) => changed = Some(next),
+            None => return Ok(changed),
+        }
     }
-    Some(changed)
+    Err(NeverDone)
 }
 
 /// Takes members out of an object, with the commas that go with them, so that what stays is an object again whichever go.

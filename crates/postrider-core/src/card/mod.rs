@@ -31,9 +31,10 @@ pub use policy::{
     Numbers,
 };
 
+use edits::Edits;
 use layer::Layer;
 use units::{Unit, unit};
-use walk::{Place, Step, Verdict, Walk, What};
+use walk::{HIDDEN, Place, Step, Verdict, Walk, What};
 
 /// The longest pointer that a fault tells, in bytes, roughly.
 const MAX_POINTER: usize = 1_024;
@@ -52,8 +53,20 @@ const CONFIGURED: &str =
 /// assert!(!holds_number("order 4111111111111112, 411111******1111"));
 /// ```
 pub fn holds_number(text: &str) -> bool {
-    let holds = |text: &str| quick::may_hold_number(text) && !runs::find(text, false).is_empty();
-    holds(text) || Layer::of(text).percent_decoded().is_some_and(|decoded| holds(&decoded.text))
+    !numbers_in(text).is_empty()
+}
+
+/// The card numbers in a text that is no JSON.
+fn numbers_in(text: &str) -> Vec<What> {
+    let mut found = Vec::new();
+    if quick::may_hold_number(text) || text.contains('%') {
+        let judge = |_: Place<'_>, what| {
+            found.push(what);
+            Verdict::Pass
+        };
+        Walk::new(judge).encoded().text(&Layer::of(text));
+    }
+    found
 }
 
 /// The places of a configuration, as JSON, that hold card numbers: at most [`MAX_FAULTS`], without the digits.
@@ -74,18 +87,20 @@ pub fn without_numbers(text: &str) -> Cow<'_, str> {
     if !quick::may_hold_number(text) {
         return Cow::Borrowed(text);
     }
-    let mut hidden: Vec<char> = text.chars().collect();
-    let digits = |part: std::ops::Range<usize>| {
-        let before = text[..part.start].chars().count();
-        let chars = text[part].chars().enumerate();
-        chars.filter(|(_, c)| matches!(unit(*c), Unit::Digit(_))).map(move |(n, _)| before + n)
-    };
+    let mut edits = Edits::default();
     for hit in runs::find(text, false) {
-        for n in digits(hit.number).chain(hit.track.into_iter().flat_map(digits)) {
-            hidden[n] = '*';
+        for part in std::iter::once(hit.number).chain(hit.track) {
+            let digits =
+                text[part.clone()].char_indices().filter(|(_, c)| matches!(unit(*c), Unit::Digit(_)));
+            for (at, c) in digits {
+                edits.replace(part.start + at..part.start + at + c.len_utf8(), HIDDEN);
+            }
         }
     }
-    Cow::Owned(hidden.into_iter().collect())
+    match edits.apply(text.as_bytes()).map(String::from_utf8) {
+        Some(Ok(hidden)) => Cow::Owned(hidden),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 impl Place<'_> {
@@ -112,8 +127,7 @@ struct Faults(Vec<Fault>);
 
 impl Faults {
     fn push(&mut self, pointer: String, detail: &'static str) {
-        let is_told = self.0.last().is_some_and(|last| last.pointer == pointer);
-        if !is_told && self.0.len() < MAX_FAULTS {
+        if self.0.len() < MAX_FAULTS && !self.0.iter().any(|told| told.pointer == pointer) {
             self.0.push(Fault::new(pointer, detail));
         }
     }

@@ -20,6 +20,8 @@ const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
 const UUID_LENGTH: usize = 36;
 /// Digits that a track has at least behind its card number: the expiry as YYMM and the service code (ISO/IEC 7813).
 const MIN_TRACK_DIGITS: usize = 7;
+/// The longest track, in characters: track 3 (ISO/IEC 4909).
+const MAX_TRACK: usize = 107;
 /// The longest name of a holder in track 1, in characters, with some to spare.
 const MAX_HOLDER: usize = 40;
 
@@ -88,6 +90,8 @@ pub(super) fn find(text: &str, phone: bool) -> Vec<Hit> {
         }
     }
     search(text, &run, phone, &mut found);
+    // What a track holds is a part of that track, whatever it looks like.
+    found.dedup_by(|hit, before| before.track.as_ref().is_some_and(|track| hit.number.end <= track.end));
     found
 }
 
@@ -217,25 +221,25 @@ fn is_uuid(text: &[u8], start: usize) -> bool {
 
 /// What follows a card number up to `end` where it stands in a track of a magnetic stripe (ISO/IEC 7813).
 fn track(text: &str, end: usize) -> Option<Range<usize>> {
-    if let Some(track) = track_2(text, end) {
-        return Some(track);
-    }
-    // Track 1: the holder's name between two carets.
-    let rest = text[end..].strip_prefix('^')?;
-    let (holder, rest) = rest.split_once('^')?;
-    let begins = text.len() - rest.len();
-    let stays = |c: char| c.is_alphanumeric() || c == ' ';
-    let length = rest.find(|c| !stays(c)).unwrap_or(rest.len());
-    (holder.chars().nth(MAX_HOLDER).is_none() && begins_with_expiry(rest)).then_some(begins..begins + length)
+    track_2(text, end).or_else(|| {
+        // Track 1: the holder's name between two carets.
+        let holder = text[end..].strip_prefix('^')?;
+        let (length, _) = holder.char_indices().take(MAX_HOLDER).find(|(_, c)| *c == '^')?;
+        rest_of_track(text, end + 1 + length + 1, |c| c.is_alphanumeric() || c == ' ')
+    })
 }
 
 /// Track 2: `=` and digits, or in the form in which chips give it `D`, and `F` to fill up.
 fn track_2(text: &str, end: usize) -> Option<Range<usize>> {
-    let rest = text[end..].strip_prefix(['=', 'D', 'd'])?;
-    let begins = end + 1;
-    let stays = |c: char| matches!(unit(c), Unit::Digit(_)) || matches!(c, '=' | 'F' | 'f');
-    let length = rest.find(|c| !stays(c)).unwrap_or(rest.len());
-    begins_with_expiry(rest).then_some(begins..begins + length)
+    text[end..].starts_with(['=', 'D', 'd']).then_some(())?;
+    rest_of_track(text, end + 1, |c| matches!(unit(c), Unit::Digit(_)) || matches!(c, '=' | 'F' | 'f'))
+}
+
+/// The rest of a track from its expiry on, of characters that belong to it.
+fn rest_of_track(text: &str, begins: usize, belongs: impl Fn(char) -> bool) -> Option<Range<usize>> {
+    let rest = &text[begins..];
+    let chars = rest.chars().take(MAX_TRACK).take_while(|c| belongs(*c));
+    begins_with_expiry(rest).then(|| begins..begins + chars.map(char::len_utf8).sum::<usize>())
 }
 
 /// Whether a text begins with the year, month and service code of a track.

@@ -151,6 +151,11 @@ fn abuse_a50_a104_a_number_is_found_and_masked_in_every_form() {
 fn abuse_a50_every_place_is_told_once() {
     let data = r#"{"a":"4111111111111111 5555555555554444","b":[4111111111111111,1,"x 378282246310005"],"cvv":"123"}"#;
     assert_eq!(refused(data), ["/data/a", "/data/b/0", "/data/b/2", "/data/cvv"]);
+    // Also where some are masked, and the document is looked at again.
+    let data = r#"{"cvv":"123","pin":"1234","pan":"4111111111111111"}"#;
+    let faults =
+        CardPolicy::new(Numbers::Mask, AuthenticationData::Reject).admit(&mut event(data)).unwrap_err();
+    assert_eq!(faults.iter().map(|fault| &*fault.pointer).collect::<Vec<_>>(), ["/data/cvv", "/data/pin"]);
     let many = format!("[{}1]", "4111111111111111,".repeat(1_000));
     assert_eq!(refused(&many).len(), MAX_FAULTS);
     assert!(!cleaned(&many).contains("4111111111111111"));
@@ -253,6 +258,10 @@ fn abuse_a104_what_names_something_is_refused_and_never_masked() {
     assert_eq!(pointers(Numbers::Reject), [&names[..], &["/attributes/pan", "/attributes"]].concat());
     assert_eq!(pointers(Numbers::Mask), names);
     assert_eq!(pointers(Numbers::Allow), [""; 0]);
+    let mut track = event("{}");
+    track.key = Some(";4111111111111111=2512101000?".into());
+    let allowing = CardPolicy::new(Numbers::Allow, AuthenticationData::Strip);
+    assert_eq!(allowing.admit(&mut track).unwrap_err()[0].pointer, "/key", "it cannot be taken out of a key");
     (named.own_id, named.key, named.subject, named.event_type) = (None, None, None, "t".into());
     CardPolicy::new(Numbers::Mask, AuthenticationData::Reject).admit(&mut named).unwrap();
     assert_eq!(named.attributes, r#"{"pan":"411111******1111","*********2222":1}"#);
@@ -380,6 +389,31 @@ fn abuse_a50_what_receivers_answer_is_masked_in_every_encoding() {
     assert_eq!(mask_header(b"/card/4111111111111111?x=1").unwrap(), "/card/411111******1111?x=1");
     assert_eq!(mask_header(b"/%34111111111111111").unwrap(), "/%3411111******1111");
     assert!(mask_header(b"application/json").is_none());
+}
+
+/// Texts in which each number has as much behind it as there is, or leaves another one behind when it is masked. What takes
+/// time by the square of the length takes minutes with these, and the runner ends it.
+#[test]
+fn abuse_a50_what_is_made_to_keep_the_guard_busy_is_done_in_time() {
+    const LENGTH: usize = 256 * 1_024;
+    for part in [
+        "4111111111111111=",
+        "4111111111111111^",
+        "4111 1111 1111 1111 ",
+        "4222222222222 2222 ",
+        "4 1 1 1 ",
+        "{\\\"cvv\\\":\\\"",
+        "\\\\u0034",
+        "1e1",
+        "字",
+        "\u{a0}4",
+    ] {
+        let text = part.repeat(LENGTH / part.len());
+        let mut event = event(&format!(r#"{{"{text}":"{text}"}}"#));
+        let _ = CardPolicy::new(Numbers::Mask, AuthenticationData::Strip).admit(&mut event);
+        let _ = without_numbers(&text);
+        let _ = mask_body(&text.as_bytes()[..4_096], true);
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ const MAX_NESTED: usize = 4;
 /// What a hidden digit is replaced by.
 pub(super) const HIDDEN: &str = "*";
 /// What a hidden secret is replaced by.
-const HIDDEN_SECRET: &str = "***";
+pub(super) const HIDDEN_SECRET: &str = "***";
 
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

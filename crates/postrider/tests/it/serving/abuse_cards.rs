@@ -272,6 +272,9 @@ async fn abuse_a104_a_card_number_in_a_configuration_or_a_query_is_refused_and_n
         assert_eq!(answer.pointers().into_iter().collect::<Vec<_>>(), [pointer], "{query}");
         assert!(!answer.text().contains(NUMBER), "{}", answer.text());
     }
+    // An address leads nowhere with it, and is not logged either.
+    let nowhere = acme.api.get(&acme.path(&format!("deliveries/{NUMBER}"))).await;
+    assert!(!nowhere.problem(404).to_string().contains(NUMBER));
     assert_kept_nowhere(&server, &[NUMBER, "4929-7178-2613-8348", "4929+7178"]);
 }
 
