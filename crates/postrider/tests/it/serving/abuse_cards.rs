@@ -11,19 +11,12 @@ const MASKED: &str = "492971******8348";
 /// What must be found wherever events are kept, so that a search that finds nothing means something.
 const MARKER: &str = "marker-of-the-search";
 
-/// Everything that the server keeps: database, journal, log, and whatever else lies beside them.
-fn files(server: &Server) -> Vec<(String, Vec<u8>)> {
-    let directory = server.database().parent().unwrap().to_owned();
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let files = entries.filter(|path| path.is_file());
-    files.map(|path| (path.display().to_string(), std::fs::read(&path).unwrap())).collect()
-}
-
-/// Asserts that some bytes are in none of the server's files, and that the marker is in one.
+/// Asserts that some texts are in no file of the server and in nothing that it logged, and that the marker is in a file.
 fn assert_kept_nowhere(server: &Server, planted: &[&str]) {
-    let files = files(server);
+    let mut files = server.files();
     let holds = |file: &[u8], text: &str| memchr::memmem::find(file, text.as_bytes()).is_some();
-    assert!(files.iter().any(|(_, file)| holds(file, MARKER)), "the search finds what is kept");
+    assert!(files.values().any(|file| holds(file, MARKER)), "the search finds what is kept");
+    files.insert("the log".into(), server.log().into_bytes());
     for text in planted {
         for (name, file) in &files {
             assert!(!holds(file, text), "{text} is in {name}");
