@@ -49,8 +49,9 @@ impl Publication {
     /// To be taken of what is stored. Of an event in which a card number was hidden, the hash of what was sent would tell the
     /// digits to whoever tries them all.
     pub fn fingerprint(&self, tenant: &str) -> KeyHash {
-        let occurred_at = self.occurred_at.map(|at| at.as_micros().to_be_bytes());
-        let parts: [&[u8]; 7] = [
+        let time = |at: Timestamp| at.as_micros().to_be_bytes();
+        let (occurred_at, expires_at) = (self.occurred_at.map(time), self.expires_at.map(time));
+        let mut parts: Vec<&[u8]> = vec![
             tenant.as_bytes(),
             self.event_type.as_bytes(),
             self.own_id.as_deref().unwrap_or_default().as_bytes(),
@@ -59,6 +60,13 @@ impl Publication {
             &self.attributes,
             &self.data,
         ];
+        // Only where they are there, so that what an earlier version remembered still fits.
+        if let Some(subject) = &self.subject {
+            parts.extend([&b"subject"[..], subject.as_bytes()]);
+        }
+        if let Some(expires_at) = &expires_at {
+            parts.extend([&b"expires_at"[..], expires_at]);
+        }
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
         for part in parts {
             bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -132,6 +140,8 @@ mod tests {
             Publication { own_id: Some("k".into()), key: None, ..one.clone() },
             Publication { attributes: one.data.clone(), ..one.clone() },
             Publication { occurred_at: Some(Timestamp::EPOCH), ..one.clone() },
+            Publication { expires_at: Some(Timestamp::EPOCH), ..one.clone() },
+            Publication { subject: Some("k".into()), key: None, ..one.clone() },
         ] {
             assert_ne!(one.fingerprint("a"), other.fingerprint("a"), "{other:?}");
         }

@@ -33,12 +33,16 @@ impl Engine {
         if !card::is_suspicious(item) {
             return Ok(());
         }
-        // A tenant that was removed a moment ago takes nothing.
-        let Some(tenant) = self.directory().tenant_by_no(item.tenant) else { return Ok(()) };
-        match tenant.cards.admit(item) {
+        // A tenant that was removed a moment ago has no policy any more.
+        let tenant = self.directory().tenant_by_no(item.tenant);
+        let (policy, id) = match &tenant {
+            Some(tenant) => (&tenant.cards, tenant.id.as_str()),
+            None => (&self.config().cards, ""),
+        };
+        match policy.admit(item) {
             Ok(true) => {
                 // What stays must not tell the digits that were hidden.
-                item.body = item.body.map(|_| item.fingerprint(tenant.id.as_str()));
+                item.body = item.body.map(|_| item.fingerprint(id));
                 metrics::counter!("postrider_card_data_total", "result" => "hidden").increment(1);
                 Ok(())
             }

@@ -133,10 +133,7 @@ impl<J: FnMut(Place<'_>, What) -> Verdict> Walk<J> {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b':' => {}
                 b'{' => frames.push(Frame::object()),
-                b'[' => {
-                    let says = frames.last().map(|frame| frame.says).unwrap_or_default();
-                    frames.push(Frame::array(says));
-                }
+                b'[' => frames.push(Frame::array(said(&frames))),
                 b'}' | b']' => {
                     if let Some(mut closed) = frames.pop() {
                         self.take_out(layer, closed.removal.end());
@@ -158,17 +155,16 @@ impl<J: FnMut(Place<'_>, What) -> Verdict> Walk<J> {
                     {
                         self.name(layer, start, inner, &mut frames, outer);
                     } else {
-                        let says = frames.last().map(|frame| frame.says).unwrap_or_default();
-                        let goes = self.string(layer, inner, says, outer.unwrap_or(Place(&frames)), nested);
+                        let place = outer.unwrap_or(Place(&frames));
+                        let goes = self.string(layer, inner, said(&frames), place, nested);
                         self.settle(layer, start..at, goes, frames.last_mut());
                     }
                 }
                 _ => {
                     let length = bytes[at..].iter().position(|b| b"{}[],:\" \t\r\n".contains(b));
                     at = length.map_or(bytes.len(), |length| at + length);
-                    let says = frames.last().map(|frame| frame.says).unwrap_or_default();
                     let place = outer.unwrap_or(Place(&frames));
-                    let goes = self.literal(layer, start..at, says, place, nested);
+                    let goes = self.literal(layer, start..at, said(&frames), place, nested);
                     self.settle(layer, start..at, goes, frames.last_mut());
                 }
             }
@@ -325,11 +321,12 @@ impl<J: FnMut(Place<'_>, What) -> Verdict> Walk<J> {
 
 impl Frame<'_> {
     fn object() -> Self {
-        Self::of(true, Step::Name(Cow::Borrowed("")), Says::default())
+        let step = Step::Name(Cow::Borrowed(""));
+        Self { is_object: true, step, member: None, removal: Removal::default(), says: Says::default() }
     }
 
     fn array(says: Says) -> Self {
-        Self::of(false, Step::Item(0), says)
+        Self { is_object: false, step: Step::Item(0), member: None, removal: Removal::default(), says }
     }
 
     fn awaits_name(&self) -> bool {
@@ -353,10 +350,9 @@ impl Frame<'_> {
     }
 }
 
-impl<'a> Frame<'a> {
-    fn of(is_object: bool, step: Step<'a>, says: Says) -> Self {
-        Self { is_object, step, member: None, removal: Removal::default(), says }
-    }
+/// What is said of the value that comes next.
+fn said(frames: &[Frame<'_>]) -> Says {
+    frames.last().map(|frame| frame.says).unwrap_or_default()
 }
 
 /// Where the string ends whose content begins at `at`: its closing quote, or the end of the text.
