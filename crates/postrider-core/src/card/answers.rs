@@ -18,7 +18,7 @@ pub fn mask_body(body: &[u8], is_cut: bool) -> Option<Bytes> {
     let masked = until_nothing_changes(body, |body| {
         let layer = Layer::of_bytes(body);
         let mut walk = Walk::new(hide).encoded();
-        if !quick::is_suspicious(&layer.text) && !layer.text.contains('%') {
+        if !quick::is_suspicious_text(&layer.text) && !layer.text.contains('%') {
             return walk.into_edits();
         }
         if serde_json::from_str::<IgnoredAny>(&layer.text).is_err() {

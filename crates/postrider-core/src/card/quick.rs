@@ -20,7 +20,19 @@ const MAX_NAME: usize = 80;
 /// Whether a JSON document is to be gone through.
 pub(super) fn is_suspicious(json: &str) -> bool {
     let bytes = json.as_bytes();
-    has_odd_escape(json) || has_power_of_ten(bytes) || has_secret_name(bytes) || may_hold_number(json)
+    has_odd_escape(json)
+        || has_power_of_ten(bytes, may_begin_value)
+        || has_secret_name(bytes)
+        || may_hold_number(json)
+}
+
+/// The same for a text that need not be JSON.
+pub(super) fn is_suspicious_text(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    has_odd_escape(text)
+        || has_power_of_ten(bytes, |_| true)
+        || has_secret_name(bytes)
+        || may_hold_number(text)
 }
 
 /// Whether there is an escape that could stand for a digit, or for what parts names, strings and digits.
@@ -51,8 +63,8 @@ fn has_odd_escape(json: &str) -> bool {
     false
 }
 
-/// Whether there is a number such as `4.1e15`.
-fn has_power_of_ten(bytes: &[u8]) -> bool {
+/// Whether there is a number such as `4.1e15`, where it can be a value by what stands before it.
+fn has_power_of_ten(bytes: &[u8], may_be_value: impl Fn(&[u8]) -> bool) -> bool {
     let is_digit = |b: u8| b.wrapping_sub(b'0') < 10;
     let is_e = |b: u8| b | 0x20 == b'e';
     // Without a branch, so that the compiler looks at many bytes at once. Only hexadecimal ids come near.
@@ -63,16 +75,25 @@ fn has_power_of_ten(bytes: &[u8]) -> bool {
     if !threes.fold(false, |found, three| found | near(three)) {
         return false;
     }
+    let ends = |b: &u8| b"{}[],:\"\\ \t\r\n".contains(b);
     memchr2_iter(b'e', b'E', bytes).any(|at| {
         let exponent = at + 1 + usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
         at > 0
             && is_digit(bytes[at - 1])
             && bytes.get(exponent).is_some_and(u8::is_ascii_digit)
-            && bytes[exponent..]
-                .iter()
-                .find(|b| !b.is_ascii_digit())
-                .is_none_or(|b| b"{}[],:\"\\ \t\r\n".contains(b))
+            && bytes[exponent..].iter().find(|b| !b.is_ascii_digit()).is_none_or(ends)
+            && may_be_value(&bytes[..at])
     })
+}
+
+/// Whether a number that stands at the end of a part of a document can be a value of it, or all that a string holds: else it is
+/// a word of a text.
+fn may_begin_value(before: &[u8]) -> bool {
+    let digits = before.iter().rev().take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-')).count();
+    match before[..before.len() - digits].trim_ascii_end() {
+        [.., b'\\', b'n' | b'r' | b't'] | [] => true,
+        [.., last] => b":,[\"".contains(last),
+    }
 }
 
 /// Whether there is a name that promises a secret, with a value that could be one.
