@@ -24,6 +24,14 @@ pub enum ServiceError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The caller, or all callers together, ask for too much at once; worth trying again after this time.
+    #[error("{reason}")]
+    TooMany {
+        /// What there is too much of, and what helps.
+        reason: &'static str,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The store or the machine failed. The details are in our own log.
     #[error("an internal fault; see the server's log")]
     Internal,

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     TooLarge,
     UnsupportedMedia,
     Invalid,
+    TooMany,
     Overloaded,
     Internal,
 }
@@ -47,6 +48,7 @@ impl Kind {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type")
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request is not valid"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "No room now"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal fault"),
         }
@@ -116,7 +118,7 @@ impl Problem {
             Kind::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Kind::Overloaded => {
+            Kind::Overloaded | Kind::TooMany => {
                 let wait = self.retry_after.unwrap_or(RETRY_AFTER);
                 headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
             }
@@ -158,6 +160,9 @@ impl From<ServiceError> for Problem {
             ServiceError::Overloaded { reason, retry_after } => {
                 Self { retry_after: Some(retry_after), ..Self::new(Kind::Overloaded, reason) }
             }
+            ServiceError::TooMany { reason, retry_after } => {
+                Self { retry_after: Some(retry_after), ..Self::new(Kind::TooMany, reason) }
+            }
             ServiceError::Internal => Self::new(Kind::Internal, "the server's log has the details"),
         }
     }
@@ -178,7 +183,7 @@ impl From<Refusal> for Problem {
 pub(crate) struct ProblemDocument<'a> {
     /// A URN for the kind of problem: `urn:postrider:problem:` and `malformed`, `unauthorized`, `forbidden`,
     /// `not-found`, `method-not-allowed`, `timeout`, `conflict`, `too-large`, `unsupported-media-type`, `invalid`,
-    /// `overloaded` or `internal`.
+    /// `too-many-requests`, `overloaded` or `internal`.
     #[serde(rename = "type")]
     kind: String,
     /// The kind of problem in a few words.

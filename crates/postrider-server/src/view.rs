@@ -1,10 +1,22 @@
 //! What several resources need to show themselves.
 
+use postrider_core::record::Event;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// A stored document as the object it is.
 pub(crate) fn stored(doc: &[u8]) -> Map<String, Value> {
     serde_json::from_slice(doc).unwrap_or_default()
+}
+
+/// A part of what is stored as it was published, byte for byte.
+pub(crate) fn raw(part: &[u8]) -> &RawValue {
+    serde_json::from_slice(part).unwrap_or(RawValue::NULL)
+}
+
+/// An event's attributes as they were published; an empty object where it has none.
+pub(crate) fn attributes(event: &Event) -> &RawValue {
+    raw(if event.attributes.is_empty() { b"{}" } else { &event.attributes })
 }
 
 /// The cursor of the page after this one. `entries` were read one beyond `limit`, to see whether there is one.

@@ -192,7 +192,12 @@ impl Shard {
             (None, Some(retry_at)) => State::Tripped { retry_at },
             (None, None) => State::Active,
         };
-        Some(Standing { state, sequence: slot.sequence, pending: slot.pending })
+        Some(Standing {
+            state,
+            sequence: slot.sequence,
+            pending: slot.pending,
+            failing_since: slot.failing_since,
+        })
     }
 }
 

@@ -181,7 +181,7 @@ pub(super) async fn test(
     Ok(answer(StatusCode::OK, &AttemptBody::from(&attempt)))
 }
 
-fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> {
+pub(super) fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> {
     let mut shown = view.config.view();
     let (state, retry_at, reason) = match &view.standing.state {
         EndpointState::Active => ("active", None, None),
