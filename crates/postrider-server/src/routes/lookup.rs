@@ -20,9 +20,10 @@ use crate::problem::{Problem, ProblemDocument};
 use crate::query::Query;
 use crate::{schema, view};
 
-/// What every view of an event tells.
+/// An event in a list.
 #[derive(Serialize, ToSchema)]
-pub(super) struct EventFields<'a> {
+#[schema(as = Event)]
+pub(super) struct EventBody<'a> {
     /// Its id: the publisher's own, or `evt_…`.
     id: String,
     /// Whose it is.
@@ -43,14 +44,6 @@ pub(super) struct EventFields<'a> {
     created_at: String,
     /// From when on nobody wants it.
     expires_at: Option<String>,
-}
-
-/// An event in a list.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Event)]
-pub(super) struct EventBody<'a> {
-    #[serde(flatten)]
-    fields: EventFields<'a>,
     /// How many deliveries it owed when it was accepted, as its receipt said: skipped ones are not counted.
     deliveries: usize,
 }
@@ -59,8 +52,26 @@ pub(super) struct EventBody<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = EventDetail)]
 pub(super) struct DetailBody<'a> {
-    #[serde(flatten)]
-    fields: EventFields<'a>,
+    /// Its id: the publisher's own, or `evt_…`.
+    id: String,
+    /// Whose it is.
+    tenant: &'a str,
+    /// Its type.
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    /// The ordering key.
+    key: Option<&'a str>,
+    /// What it is about.
+    subject: Option<&'a str>,
+    /// What is told about it, as it was published.
+    #[schema(value_type = Object)]
+    attributes: &'a RawValue,
+    /// When it happened.
+    occurred_at: String,
+    /// When it was accepted.
+    created_at: String,
+    /// From when on nobody wants it.
+    expires_at: Option<String>,
     /// What happened, byte for byte as it was published.
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
@@ -91,10 +102,7 @@ pub(super) async fn list(
     query.finish()?;
     let page = app.engine().events(tenant.no, filter).await?;
     let next_cursor = page.next.map(|next| cursor::before(List::Events, owner, next));
-    let rows = page.rows.iter();
-    let data: Vec<_> = rows
-        .map(|row| EventBody { fields: EventFields::of(&row.event, owner), deliveries: row.deliveries })
-        .collect();
+    let data: Vec<_> = page.rows.iter().map(|row| EventBody::of(&row.event, owner, row.deliveries)).collect();
     Ok(json(StatusCode::OK, &Page { data, next_cursor }))
 }
 
@@ -126,8 +134,8 @@ fn filter(query: &mut Query, tenant: &str) -> EventFilter {
     EventFilter { id, event_type, key, subject, since, until, before: page.before(), limit: page.limit }
 }
 
-impl<'a> EventFields<'a> {
-    fn of(event: &'a Event, tenant: &'a str) -> Self {
+impl<'a> EventBody<'a> {
+    fn of(event: &'a Event, tenant: &'a str, deliveries: usize) -> Self {
         Self {
             id: event.id(),
             tenant,
@@ -138,20 +146,29 @@ impl<'a> EventFields<'a> {
             occurred_at: event.occurred_at.rfc3339(),
             created_at: event.accepted_at.rfc3339(),
             expires_at: time(event.expires_at),
+            deliveries,
         }
     }
 }
 
 impl<'a> DetailBody<'a> {
     fn of(detail: &'a EventDetail, tenant: &'a str) -> Self {
-        let fields = EventFields::of(&detail.event, tenant);
+        let line = EventBody::of(&detail.event, tenant, detail.deliveries.len());
         let more = detail.next.map(|next| {
             let cursor = cursor::before(List::Deliveries, tenant, next);
             // Neither a tenant's nor an event's id has a character that an address would have to escape.
-            format!("/v1/tenants/{tenant}/deliveries?event={}&cursor={cursor}", fields.id)
+            format!("/v1/tenants/{tenant}/deliveries?event={}&cursor={cursor}", line.id)
         });
         Self {
-            fields,
+            id: line.id,
+            tenant,
+            event_type: line.event_type,
+            key: line.key,
+            subject: line.subject,
+            attributes: line.attributes,
+            occurred_at: line.occurred_at,
+            created_at: line.created_at,
+            expires_at: line.expires_at,
             data: view::raw(&detail.event.data),
             deliveries: detail.deliveries.iter().map(DeliveryBody::from).collect(),
             more,
