@@ -137,11 +137,7 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
             "Page_Endpoint",
             id,
         ),
-        (
-            &["endpoints", "stats", "--tenant", "acme", id],
-            "EndpointStats",
-            "0 cancelled, 1 failed",
-        ),
+        (&["endpoints", "stats", "--tenant", "acme", id], "EndpointStats", "0 cancelled, 1 failed"),
         (&publish, "Receipt", "DELIVERIES"),
         (&["events", "list", "--tenant", "acme", "--key", "k"], "Page_Event", &event),
         (&["events", "show", "--tenant", "acme", &event], "EventDetail", &delivery),
