@@ -4,3 +4,4 @@
 mod api;
 mod connection;
 mod fixture;
+mod lookup;
