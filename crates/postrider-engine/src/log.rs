@@ -141,15 +141,17 @@ impl Engine {
     /// fails.
     pub async fn log(&self, filter: LogFilter) -> Result<LogPage, ServiceError> {
         let tenant = filter.tenant;
-        let hash = |text: Option<String>, hash: fn(TenantNo, &str) -> KeyHash| match (tenant, text) {
-            (_, None) => Some(None),
-            (Some(tenant), Some(text)) => Some(Some(hash(tenant, &text))),
-            (None, Some(_)) => None,
-        };
+        // What nobody has gets nothing.
+        if tenant.is_none() && (filter.key.is_some() || filter.subject.is_some()) {
+            return Ok(LogPage::default());
+        }
+        let hash = |text: Option<String>, hash: fn(TenantNo, &str) -> KeyHash| Some(hash(tenant?, &text?));
         let mut query = LogQuery {
             tenant,
             status: filter.status,
             event_type: filter.event_type,
+            key: hash(filter.key, KeyHash::ordering),
+            subject: hash(filter.subject, KeyHash::subject),
             since: filter.since,
             until: filter.until,
             tests: true,
@@ -157,10 +159,6 @@ impl Engine {
             limit: filter.limit,
             ..LogQuery::default()
         };
-        // What nobody has gets nothing.
-        let (key, subject) = (hash(filter.key, KeyHash::ordering), hash(filter.subject, KeyHash::subject));
-        let (Some(key), Some(subject)) = (key, subject) else { return Ok(LogPage::default()) };
-        (query.key, query.subject) = (key, subject);
         if let Some(id) = &filter.endpoint {
             let Some(no) = self.endpoint_named(tenant, id)? else { return Ok(LogPage::default()) };
             query.endpoint = Some(no);
