@@ -16,19 +16,19 @@ pub enum ServiceError {
     /// The request has faults.
     #[error("the request is not valid")]
     Invalid(Vec<Fault>),
+    /// The caller asks for too much of it; worth trying again after this time.
+    #[error("{reason}")]
+    TooMany {
+        /// What there is too much of.
+        reason: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// No room now; worth trying again after this time.
     #[error("{reason}")]
     Overloaded {
         /// What there is no room for.
         reason: String,
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// The caller, or all callers together, ask for too much at once; worth trying again after this time.
-    #[error("{reason}")]
-    TooMany {
-        /// What there is too much of, and what helps.
-        reason: &'static str,
         /// When to try again.
         retry_after: Duration,
     },

@@ -66,17 +66,17 @@ pub(crate) struct Waiters {
 
 impl Waiters {
     fn wait(self: &Arc<Self>, endpoint: EndpointNo) -> Result<Waiter, ServiceError> {
-        const FULL: ServiceError = ServiceError::TooMany {
-            reason: "too many wait for this feed; read it without wait_s",
+        let full = || ServiceError::TooMany {
+            reason: "too many wait already: read the feed without wait_s".to_owned(),
             retry_after: RETRY_AFTER,
         };
         let mut waiting = self.waiting.lock();
         if self.count.load(Ordering::Acquire) >= WAITERS {
-            return Err(FULL);
+            return Err(full());
         }
         let news = waiting.entry(endpoint).or_insert_with(|| watch::Sender::new(()));
         if news.receiver_count() >= WAITERS_EACH {
-            return Err(FULL);
+            return Err(full());
         }
         self.count.fetch_add(1, Ordering::AcqRel);
         Ok(Waiter { waiters: Arc::clone(self), endpoint, news: Some(news.subscribe()) })

@@ -81,6 +81,11 @@ impl Problem {
         Self { errors, ..Self::new(Kind::Invalid, "see errors for each fault") }
     }
 
+    /// More than is allowed now.
+    pub(crate) fn too_many(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(Kind::TooMany, detail) }
+    }
+
     /// A single fault.
     pub(crate) fn fault(pointer: &str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::invalid(vec![Fault::new(pointer, detail)])
@@ -160,9 +165,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Overloaded { reason, retry_after } => {
                 Self { retry_after: Some(retry_after), ..Self::new(Kind::Overloaded, reason) }
             }
-            ServiceError::TooMany { reason, retry_after } => {
-                Self { retry_after: Some(retry_after), ..Self::new(Kind::TooMany, reason) }
-            }
+            ServiceError::TooMany { reason, retry_after } => Self::too_many(reason, retry_after),
             ServiceError::Internal => Self::new(Kind::Internal, "the server's log has the details"),
         }
     }
