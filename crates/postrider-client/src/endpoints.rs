@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::client::to_json;
 use crate::{Answer, Attempt, Client, Error, Page, PageRequest};
 
 /// What an endpoint is set to. Absent fields take the server's defaults.
@@ -23,6 +25,9 @@ pub struct EndpointSpec {
     /// Types it takes: exact, a prefix ending in `.*`, or `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_types: Option<Vec<String>>,
+    /// What it wants of an event beside its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Filters>,
     /// `false` pauses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
@@ -75,8 +80,74 @@ pub struct Retry {
     pub schedule_s: Vec<u32>,
 }
 
-/// A JSON merge patch (RFC 7396) of an endpoint: a field set to null goes back to its default.
-pub type EndpointPatch = Map<String, Value>;
+/// Conditions on an event, all of which must hold. Values are JSON strings, numbers and booleans, kept as they are written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filters {
+    /// For each named attribute the values of which it must have one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Vec<Box<RawValue>>>,
+    /// Conditions on the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<Condition>,
+}
+
+/// A condition on the data of an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Where: a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte`, `prefix` or `exists`.
+    pub op: String,
+    /// What it compares with: an array with `in`, a boolean with `exists`.
+    pub value: Box<RawValue>,
+}
+
+/// A JSON merge patch (RFC 7396) of an endpoint, by field: one that is null goes back to its default.
+pub type EndpointPatch = BTreeMap<String, Box<RawValue>>;
+
+/// An event of which somebody wants to know who would get it. It is not published.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventSample {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its attributes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Its data, any JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+}
+
+/// Whether an event would be owed to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// The endpoint's id.
+    pub endpoint: String,
+    /// Whether it would be.
+    pub matches: bool,
+    /// Why, or why not, and what would become of it.
+    pub reason: String,
+}
+
+/// How to change a signing secret. `Debug` leaves the secret out.
+#[derive(Clone, Default, Serialize)]
+pub struct Rotation {
+    /// The new one, `whsec_…`; the server makes one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// How long the present one signs beside it, in seconds; a day when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap_s: Option<u32>,
+}
+
+impl std::fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rotation").field("overlap_s", &self.overlap_s).finish_non_exhaustive()
+    }
+}
 
 /// Whether an endpoint takes deliveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +194,8 @@ pub struct Endpoint {
     pub description: Option<String>,
     /// Types it takes.
     pub event_types: Vec<String>,
+    /// What it wants of an event beside its type.
+    pub filters: Option<Filters>,
     /// `false` while paused.
     pub enabled: bool,
     /// How requests authenticate, without credentials.
@@ -237,6 +310,48 @@ impl Client {
         patch: &EndpointPatch,
     ) -> Result<Answer<Endpoint>, Error> {
         self.send(Method::PATCH, &["v1", "tenants", tenant, "endpoints", id], patch).await
+    }
+
+    /// Creates an endpoint under the caller's own id, or replaces the one that has it; secrets that are absent stay.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn put_endpoint(
+        &self,
+        tenant: &str,
+        id: &str,
+        spec: &EndpointSpec,
+    ) -> Result<Answer<Endpoint>, Error> {
+        self.send(Method::PUT, &["v1", "tenants", tenant, "endpoints", id], spec).await
+    }
+
+    /// Tells which of a tenant's endpoints an event would be owed to, and why (not).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn match_endpoints(
+        &self,
+        tenant: &str,
+        sample: &EventSample,
+        page: &PageRequest,
+    ) -> Result<Answer<Page<Match>>, Error> {
+        let body = ("application/json", to_json(sample)?);
+        let path = ["v1", "tenants", tenant, "endpoints", "match"];
+        self.call(self.request(Method::POST, &path, &page.query(), Some(body))?).await
+    }
+
+    /// Changes the signing secret; the present one signs beside the new one for a while.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn rotate_endpoint_secret(
+        &self,
+        tenant: &str,
+        id: &str,
+        rotation: &Rotation,
+    ) -> Result<Answer<Secret>, Error> {
+        let path = ["v1", "tenants", tenant, "endpoints", id, "secret", "rotate"];
+        self.send(Method::POST, &path, rotation).await
     }
 
     /// Removes an endpoint; what it is still owed is cancelled.

@@ -32,11 +32,14 @@ mod tokens;
 pub use answer::{Answer, Page, PageRequest};
 pub use client::{Client, Options};
 pub use deliveries::{Attempt, AttemptError, Delivery, DeliveryDetail, DeliveryFilter};
-pub use endpoints::{Endpoint, EndpointPatch, EndpointSpec, EndpointState, RateLimit, Retry, Secret};
+pub use endpoints::{
+    Condition, Endpoint, EndpointPatch, EndpointSpec, EndpointState, EventSample, Filters, Match, RateLimit,
+    Retry, Rotation, Secret,
+};
 pub use error::{ApiError, Error, FieldError, Problem};
 pub use events::{Accepted, BatchItem, NewEvent};
 pub use feed::{EndpointStats, Feed, FeedEntry, FeedEvent, FeedRequest, Latency};
 pub use health::Health;
 pub use lookup::{Event, EventDetail, EventFilter};
-pub use tenants::{Tenant, TenantSpec};
+pub use tenants::{Quotas, Tenant, TenantSpec};
 pub use tokens::{CreatedToken, NewToken, Token};

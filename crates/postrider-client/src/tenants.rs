@@ -15,9 +15,26 @@ pub struct TenantSpec {
     /// Its profile; `standard` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// What it may take up; what is absent has the server's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<Quotas>,
     /// Whatever its operator wants to remember.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// What a tenant may take up at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quotas {
+    /// Endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<u32>,
+    /// Pending deliveries over all its endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u32>,
+    /// Events accepted a second; none is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_per_second: Option<u32>,
 }
 
 /// A tenant as read back.
@@ -29,6 +46,8 @@ pub struct Tenant {
     pub name: Option<String>,
     /// How its webhooks look unless an endpoint says otherwise.
     pub profile: String,
+    /// What it may take up; none for the operator's own.
+    pub quotas: Option<Quotas>,
     /// What its operator wants to remember.
     pub metadata: BTreeMap<String, String>,
     /// When it was created, RFC 3339.

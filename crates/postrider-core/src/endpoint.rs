@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::fault::ParseError;
 use crate::fields::Metadata;
+use crate::filter::Filters;
 use crate::json::Detail;
 use crate::policy::Policy;
 use crate::secret::SigningSecret;
@@ -18,6 +19,7 @@ mod document;
 pub mod headers;
 mod public;
 mod read;
+mod rotate;
 
 pub use auth::{Auth, MAX_CREDENTIAL, MAX_TOKEN};
 pub use public::PublicConfig;
@@ -25,6 +27,7 @@ pub use read::{
     DEFAULT_HOLD_MAX_S, DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT_MS, HOLD_MAX_S, MAX_EVENT_TYPES,
     MAX_IN_FLIGHT, MAX_SCHEDULE_STEPS, MAX_URL_BYTES, PER_SECOND, SCHEDULE_STEP_S, TIMEOUT_MS,
 };
+pub use rotate::{DEFAULT_OVERLAP_S, MAX_PREVIOUS_SECRETS, OVERLAP_S, Rotation};
 
 /// An endpoint's configuration, secrets included.
 ///
@@ -49,6 +52,8 @@ pub struct EndpointConfig {
     pub description: Option<Box<str>>,
     /// What it subscribes to; nothing arrives where there is none. Everything, unless its owner says otherwise.
     pub event_types: Vec<Pattern>,
+    /// What it wants of an event beside its type; nothing more, unless its owner says so.
+    pub filters: Option<Arc<Filters>>,
     /// Switched on by its owner; off means paused.
     pub enabled: bool,
     /// How requests authenticate.
@@ -57,8 +62,9 @@ pub struct EndpointConfig {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// What deliveries are signed with.
     pub secret: SigningSecret,
-    /// A secret that was rotated away, and until when it signs beside the current one.
-    pub previous_secret: Option<(SigningSecret, Timestamp)>,
+    /// Secrets that were rotated away, newest first, and until when each signs beside the current one; at most
+    /// [`MAX_PREVIOUS_SECRETS`].
+    pub previous_secrets: Vec<(SigningSecret, Timestamp)>,
     /// How its webhooks look.
     pub profile: Profile,
     /// Whether deliveries with the same ordering key go out one at a time.
@@ -149,6 +155,7 @@ impl EndpointConfig {
         Policy {
             version,
             patterns: self.event_types.clone(),
+            filters: self.filters.clone(),
             enabled: self.enabled,
             pause_skips: self.profile.pause_skips(),
             ordered: self.ordering == OrderingMode::Key,

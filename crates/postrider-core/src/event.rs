@@ -18,9 +18,11 @@ use crate::time::Timestamp;
 
 mod attributes;
 mod batch;
+mod sample;
 
 pub use attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTES};
 pub use batch::{Batch, MAX_BATCH_ITEMS, parse_batch, parse_ndjson};
+pub use sample::Sample;
 
 /// The longest id of a publisher's own, in bytes.
 pub const MAX_OWN_ID: usize = 128;

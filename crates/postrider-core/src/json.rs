@@ -23,15 +23,14 @@ use crate::fault::ParseError;
 use crate::secret::Secret;
 
 mod depth;
+mod document;
 mod object;
 mod patch;
-mod wiped;
 
 pub use depth::{MAX_DEPTH, is_too_deep};
+pub use document::{Document, Members, parse_object, to_text};
 pub use object::Object;
-pub(crate) use patch::parse_own;
-pub use patch::{merge_patch, parse_object};
-pub(crate) use wiped::Wiped;
+pub use patch::{merge_members, merge_patch};
 
 /// What a field's reader says of a value that it does not take.
 pub type Detail = Cow<'static, str>;
@@ -113,13 +112,13 @@ pub(crate) fn escape_into(pointer: &mut String, name: &str) {
 }
 
 /// The members of an object; what they hold is not looked into.
-struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
+struct Opened<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for Opened<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visit<'a>(PhantomData<&'a ()>);
         impl<'de> Visitor<'de> for Visit<'de> {
-            type Value = Members<'de>;
+            type Value = Opened<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
@@ -128,7 +127,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(Opened(members))
             }
         }
         deserializer.deserialize_map(Visit(PhantomData))
@@ -136,8 +135,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 /// The members of an object in their order, with duplicates.
-pub(crate) fn members(raw: &RawValue) -> Result<Vec<(Text<'_>, &RawValue)>, serde_json::Error> {
-    serde_json::from_str(raw.get()).map(|Members(members)| members)
+pub(crate) fn members(text: &str) -> Result<Vec<(Text<'_>, &RawValue)>, serde_json::Error> {
+    serde_json::from_str(text).map(|Opened(members)| members)
 }
 
 /// At most so many items of an array; reading stops at the first one too many.

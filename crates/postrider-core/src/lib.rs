@@ -5,13 +5,16 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+pub mod decimal;
 pub mod endpoint;
 pub mod event;
 pub mod fault;
 pub mod fields;
+pub mod filter;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod matching;
 pub mod node;
 pub mod pace;
 pub mod policy;

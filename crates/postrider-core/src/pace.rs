@@ -1,4 +1,5 @@
-//! How fast and how wide an endpoint is sent to: a rate limit without bursts, and a concurrency that adapts.
+//! How fast and how wide an endpoint is sent to: a rate limit without bursts, and a concurrency that adapts. And how often
+//! a caller may do something: so many times at once, and then at a steady rate.
 
 use std::time::Duration;
 
@@ -62,6 +63,86 @@ impl Concurrency {
     }
 }
 
+/// How often something may happen: `burst` times at once, and then `count` times in each period, evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How often at once, after a while without any; 1 and up.
+    pub burst: u32,
+    /// How often in each period; 1 and up.
+    pub count: u32,
+    /// The period: up to a day.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// So many in each second, all of them at once after a second without any.
+    pub const fn per_second(count: u32) -> Self {
+        Self { burst: count, count, per: Duration::from_secs(1) }
+    }
+
+    /// One token in the unit that buckets count in, which makes a whole number of what flows in each microsecond.
+    fn token(self) -> u64 {
+        u64::try_from(self.per.as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// A bucket of tokens: each time something happens it takes one, and they come back at a [`Rate`]. Exact: in whole numbers.
+///
+/// ```
+/// use std::time::Duration;
+/// use postrider_core::pace::{Bucket, Rate};
+/// use postrider_core::time::Timestamp;
+/// let (rate, now) = (Rate { burst: 2, count: 1, per: Duration::from_secs(3) }, Timestamp::from_secs(100));
+/// let mut bucket = Bucket::full(rate, now);
+/// assert!(bucket.take(rate, now).is_ok() && bucket.take(rate, now).is_ok());
+/// assert_eq!(bucket.take(rate, now + Duration::from_secs(1)), Err(Duration::from_secs(2)));
+/// assert!(bucket.take(rate, now + Duration::from_secs(3)).is_ok());
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    level: u64,
+    at: Timestamp,
+}
+
+impl Bucket {
+    /// One that nothing was taken from for a while.
+    pub fn full(rate: Rate, now: Timestamp) -> Self {
+        Self { level: u64::from(rate.burst).saturating_mul(rate.token()), at: now }
+    }
+
+    /// How long until there is a token; zero if there is one now.
+    pub fn wait(&self, rate: Rate, now: Timestamp) -> Duration {
+        let missing = rate.token().saturating_sub(self.level_at(rate, now));
+        Duration::from_micros(missing.div_ceil(u64::from(rate.count.max(1))))
+    }
+
+    /// Takes a token.
+    ///
+    /// # Errors
+    /// How long until there is one.
+    pub fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), Duration> {
+        let wait = self.wait(rate, now);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.level = self.level_at(rate, now) - rate.token();
+        self.at = self.at.max(now);
+        Ok(())
+    }
+
+    /// How long until it has all the tokens that it can have, when a new one would do as well; zero if it has them now.
+    pub fn until_full(&self, rate: Rate, now: Timestamp) -> Duration {
+        let missing = Self::full(rate, now).level - self.level_at(rate, now);
+        Duration::from_micros(missing.div_ceil(u64::from(rate.count.max(1))))
+    }
+
+    fn level_at(&self, rate: Rate, now: Timestamp) -> u64 {
+        let passed = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
+        let came = passed.saturating_mul(u64::from(rate.count));
+        self.level.saturating_add(came).min(Self::full(rate, now).level)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +167,50 @@ mod tests {
                 prop_assert!(within <= per_second as usize, "{within} of {per_second}");
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_holds_more_than_the_burst_and_what_came_in_it(
+            burst in 1_u32..20, count in 1_u32..50, per_ms in 1_u64..5_000, delays in prop::collection::vec(0_u64..2_000_000, 1..200),
+        ) {
+            let rate = Rate { burst, count, per: Duration::from_millis(per_ms) };
+            let mut now = Timestamp::from_secs(1_000);
+            let mut bucket = Bucket::full(rate, now);
+            let mut taken: Vec<Timestamp> = Vec::new();
+            for delay in delays {
+                now = now + Duration::from_micros(delay);
+                match bucket.take(rate, now) {
+                    Ok(()) => taken.push(now),
+                    Err(wait) => {
+                        // Neither a microsecond earlier nor later than it says.
+                        prop_assert!(bucket.wait(rate, now + wait).is_zero());
+                        prop_assert!(!bucket.wait(rate, now + wait - Duration::from_micros(1)).is_zero());
+                    }
+                }
+            }
+            for (n, first) in taken.iter().enumerate() {
+                for (k, last) in taken[n..].iter().enumerate() {
+                    let came = u128::from(count) * last.since(*first).as_micros() / rate.per.as_micros();
+                    prop_assert!((k as u128) < u128::from(burst) + came + 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bucket_never_holds_more_than_its_burst() {
+        let rate = Rate::per_second(1_000_000);
+        let mut bucket = Bucket::full(rate, Timestamp::EPOCH);
+        for now in [Timestamp::EPOCH, Timestamp::FAR_FUTURE, Timestamp::EPOCH] {
+            assert!(bucket.until_full(rate, now) <= Duration::from_micros(2));
+            assert_eq!(bucket.take(rate, now), Ok(()));
+            assert!(!bucket.until_full(rate, now).is_zero());
+        }
+        // A lower rate holds from now on.
+        let slow = Rate::per_second(1);
+        assert_eq!(bucket.take(slow, Timestamp::FAR_FUTURE), Ok(()));
+        assert_eq!(bucket.take(slow, Timestamp::FAR_FUTURE), Err(Duration::from_secs(1)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::filter::Filters;
 use crate::subscription::Pattern;
 
 /// The part of an endpoint's configuration that decides when deliveries are attempted.
@@ -12,6 +13,8 @@ pub struct Policy {
     pub version: u32,
     /// What it subscribes to.
     pub patterns: Vec<Pattern>,
+    /// What it wants of an event beside its type.
+    pub filters: Option<Arc<Filters>>,
     /// Switched on by its owner; off means paused.
     pub enabled: bool,
     /// Whether a pause skips what comes, instead of holding it.

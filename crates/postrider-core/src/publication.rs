@@ -1,6 +1,7 @@
 //! An event on its way in, and the answer that its publisher gets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -60,4 +61,14 @@ pub enum Refusal {
     /// No room now; try again.
     #[error("{0}")]
     Overloaded(&'static str),
+    /// The tenant has as much as it may have.
+    #[error("the tenant's quota {quota} ({allowed}) is used up")]
+    OverQuota {
+        /// Which quota, by its name in the API.
+        quota: &'static str,
+        /// How much it allows.
+        allowed: u32,
+        /// When trying again may help.
+        retry_after: Duration,
+    },
 }

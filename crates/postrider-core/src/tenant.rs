@@ -1,12 +1,75 @@
 //! Tenants as the operator configures them.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::Profile;
 use crate::fault::ParseError;
 use crate::fields::{Metadata, metadata, name, one_of};
-use crate::json::{Object, utf8};
+use crate::json::{Object, integer, utf8};
+
+/// The id of the operator's own tenant, which exists from the first start.
+pub const OPERATOR: &str = "_operator";
+
+/// How many endpoints a tenant may be allowed.
+pub const QUOTA_ENDPOINTS: RangeInclusive<u32> = 1..=1_000_000;
+/// How many it may have where nothing is said.
+pub const DEFAULT_QUOTA_ENDPOINTS: u32 = 1_000;
+/// How many pending deliveries a tenant may be allowed, over all its endpoints.
+pub const QUOTA_PENDING: RangeInclusive<u32> = 1..=1_000_000_000;
+/// How many it may have where nothing is said: twice what one endpoint may owe unless the operator says otherwise, so that one
+/// that is dead does not stop the others.
+pub const DEFAULT_QUOTA_PENDING: u32 = 20_000_000;
+/// How many events a second a tenant may be allowed.
+pub const QUOTA_EVENTS_PER_SECOND: RangeInclusive<u32> = 1..=1_000_000;
+
+/// What a tenant may take up at most. What is not set has its default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Quotas {
+    /// Endpoints; within [`QUOTA_ENDPOINTS`].
+    pub endpoints: Option<u32>,
+    /// Pending deliveries over all endpoints; within [`QUOTA_PENDING`].
+    pub pending: Option<u32>,
+    /// Events accepted a second, after a pause as many at once; within [`QUOTA_EVENTS_PER_SECOND`]. Not limited unless set.
+    pub events_per_second: Option<u32>,
+}
+
+impl Quotas {
+    /// How many endpoints it may have.
+    pub fn endpoints(self) -> u32 {
+        self.endpoints.unwrap_or(DEFAULT_QUOTA_ENDPOINTS)
+    }
+
+    /// How many deliveries may be pending.
+    pub fn pending(self) -> u32 {
+        self.pending.unwrap_or(DEFAULT_QUOTA_PENDING)
+    }
+
+    fn read(object: &mut Object<'_>) -> Option<Self> {
+        let mut number = |name, range| object.optional(name, |v| integer(v, range));
+        Some(Self {
+            endpoints: number("endpoints", QUOTA_ENDPOINTS),
+            pending: number("pending", QUOTA_PENDING),
+            events_per_second: number("events_per_second", QUOTA_EVENTS_PER_SECOND),
+        })
+    }
+
+    fn to_json(endpoints: Option<u32>, pending: Option<u32>, events_per_second: Option<u32>) -> Value {
+        json!({"endpoints": endpoints, "pending": pending, "events_per_second": events_per_second})
+    }
+
+    /// With its defaults.
+    fn view(self) -> Value {
+        Self::to_json(Some(self.endpoints()), Some(self.pending()), self.events_per_second)
+    }
+
+    /// As it was given, so that another default holds for what was not.
+    fn doc(self) -> Value {
+        Self::to_json(self.endpoints, self.pending, self.events_per_second)
+    }
+}
 
 /// A tenant's configuration. Nothing of it is secret.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -15,6 +78,8 @@ pub struct TenantConfig {
     pub name: Option<Box<str>>,
     /// How its webhooks look unless an endpoint says otherwise.
     pub profile: Profile,
+    /// What it may take up.
+    pub quotas: Quotas,
     /// Notes of the operator.
     pub metadata: Metadata,
 }
@@ -41,6 +106,7 @@ impl TenantConfig {
         let config = Self {
             name: name(&mut object),
             profile: object.optional("profile", |v| one_of(v, &Profile::NAMES)).unwrap_or_default(),
+            quotas: object.object("quotas", Quotas::read).unwrap_or_default(),
             metadata: metadata(&mut object),
         };
         object.end(Some(config))
@@ -52,14 +118,17 @@ impl TenantConfig {
         let fields = [
             ("name", json!(self.name)),
             ("profile", json!(self.profile.as_str())),
+            ("quotas", self.quotas.view()),
             ("metadata", Value::Object(metadata.collect())),
         ];
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// The document for the store, as JSON: the same as [`Self::public_view`].
+    /// The document for the store, as JSON.
     pub fn to_doc(&self) -> Bytes {
-        Value::Object(self.public_view()).to_string().into()
+        let mut doc = self.public_view();
+        doc.insert("quotas".into(), self.quotas.doc());
+        Value::Object(doc).to_string().into()
     }
 
     /// What [`Self::to_doc`] wrote.
@@ -77,10 +146,11 @@ mod tests {
 
     #[test]
     fn abuse_a02_all_faults_of_a_tenant_come_at_once() {
-        let text = r#"{"name":"","profile":"mcards","metadata":{"a":1},"quotas":{},"integrations":[]}"#;
+        let text =
+            r#"{"name":"","profile":"mcards","metadata":{"a":1},"quotas":{"events":1},"integrations":[]}"#;
         let error = TenantConfig::parse(text).unwrap_err();
         let pointers: Vec<&str> = error.faults().iter().map(|f| f.pointer.as_str()).collect();
-        assert_eq!(pointers, ["/name", "/profile", "/metadata/a", "/quotas", "/integrations"]);
+        assert_eq!(pointers, ["/name", "/profile", "/quotas/events", "/metadata/a", "/integrations"]);
     }
 
     #[test]
@@ -88,5 +158,42 @@ mod tests {
         let tenant = TenantConfig::parse("{}").unwrap();
         assert_eq!(tenant, TenantConfig::default());
         assert_eq!(TenantConfig::from_stored(&tenant.to_doc()).unwrap(), tenant);
+    }
+
+    #[test]
+    fn abuse_a84_quotas_have_ranges_that_their_faults_name() {
+        for (quota, most, range) in [
+            ("endpoints", 1_000_000, "1 to 1000000"),
+            ("pending", 1_000_000_000, "1 to 1000000000"),
+            ("events_per_second", 1_000_000, "1 to 1000000"),
+        ] {
+            let parse = |value: Value| TenantConfig::parse(&json!({"quotas": {quota: value}}).to_string());
+            for good in [json!(1), json!(most), json!(null)] {
+                assert!(parse(good.clone()).is_ok(), "{quota} {good}");
+            }
+            for bad in [json!(0), json!(most + 1), json!(1e12), json!(-1), json!(1.5), json!("1")] {
+                let error = parse(bad.clone()).unwrap_err();
+                let fault = &error.faults()[0];
+                assert!(
+                    fault.pointer == format!("/quotas/{quota}") && fault.detail.contains(range),
+                    "{bad}: {fault}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn quotas_are_shown_with_their_defaults_and_stored_without() {
+        let tenant = TenantConfig::parse(r#"{"quotas": {"events_per_second": 5}}"#).unwrap();
+        let shown = &tenant.public_view()["quotas"];
+        assert_eq!(*shown, json!({"endpoints": 1_000, "pending": 20_000_000, "events_per_second": 5}));
+        let stored: Value = serde_json::from_slice(&tenant.to_doc()).unwrap();
+        assert_eq!(stored["quotas"], json!({"endpoints": null, "pending": null, "events_per_second": 5}));
+        assert_eq!(TenantConfig::from_stored(&tenant.to_doc()).unwrap(), tenant);
+        // As the first version stored it.
+        assert_eq!(
+            TenantConfig::from_stored(br#"{"name":null,"profile":"standard","metadata":{}}"#).unwrap(),
+            TenantConfig::default()
+        );
     }
 }

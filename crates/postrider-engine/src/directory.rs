@@ -322,6 +322,11 @@ impl Directory {
         range.filter_map(|(_, no)| endpoints.by_no.get(no)).take(limit).cloned().collect()
     }
 
+    /// How many endpoints a tenant has.
+    pub(crate) fn endpoint_count(&self, tenant: TenantNo) -> usize {
+        self.endpoints.read().by_tenant.get(&tenant).map_or(0, BTreeMap::len)
+    }
+
     /// The numbers of endpoints of that id over all tenants, removed ones included, at most two: one is what was meant, two
     /// are not.
     pub(crate) fn endpoints_named(&self, id: &str) -> Vec<EndpointNo> {

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use postrider_core::id::{EndpointNo, TenantNo};
+use postrider_core::matching::Candidate;
 pub(crate) use postrider_core::node::Change;
 use postrider_core::node::{Counts, Effects, Input, Load, Node, PageRead, Reply, What};
 pub use postrider_core::node::{Standing as EndpointStatus, State as EndpointState};
+use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
 use postrider_dispatch::Dispatcher;
 use postrider_store::{PageLimit, Store, StoreError};
@@ -262,6 +264,22 @@ impl Driver {
     /// How an endpoint stands.
     pub(crate) fn state(&self, tenant: TenantNo, endpoint: EndpointNo) -> Option<EndpointStatus> {
         self.0.machine.lock().node.standing(tenant, endpoint)
+    }
+
+    /// Some endpoints of a tenant as they stand to an event of this type.
+    pub(crate) fn candidates(
+        &self,
+        tenant: TenantNo,
+        event_type: &str,
+        endpoints: &[EndpointNo],
+    ) -> Vec<Option<Candidate>> {
+        self.0.machine.lock().node.candidates(tenant, event_type, endpoints)
+    }
+
+    /// Limits what a tenant may take up.
+    pub(crate) fn set_quotas(&self, tenant: TenantNo, quotas: Quotas) {
+        let mut machine = self.0.machine.lock();
+        machine.node.set_quotas(tenant, quotas, self.0.clock.now());
     }
 
     /// Counts since the start, and attempts under way.

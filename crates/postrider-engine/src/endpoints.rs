@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use postrider_core::endpoint::{EndpointConfig, PublicConfig};
+use postrider_core::endpoint::{EndpointConfig, PublicConfig, Rotation};
+use postrider_core::event::Sample;
 use postrider_core::fault::Fault;
 use postrider_core::id::{EndpointId, EndpointNo, IdKind, TenantNo, random_id};
+use postrider_core::matching::{self, Judgement};
 use postrider_core::record::Edit;
 use postrider_core::secret::SigningSecret;
+use postrider_core::tenant::{OPERATOR, TenantConfig};
 use postrider_dispatch::Target;
 
 use crate::Engine;
@@ -52,22 +55,45 @@ impl Engine {
     /// Makes an endpoint under an id of our making.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a URL that deliveries may not go to; [`ServiceError::NotFound`] when the
-    /// tenant is gone; else as the store fails.
+    /// [`ServiceError::Invalid`] for a URL that deliveries may not go to, and where the tenant has as many endpoints as it may
+    /// have; [`ServiceError::NotFound`] when the tenant is gone; else as the store fails.
     pub async fn create_endpoint(
         &self,
         tenant: TenantNo,
         config: EndpointConfig,
     ) -> Result<EndpointView, ServiceError> {
         let config = self.checked(config)?;
-        let mut editing = self.directory().editing().await;
-        if self.directory().tenant_by_no(tenant).is_none() {
-            return Err(ServiceError::NotFound("the tenant"));
-        }
+        let editing = self.directory().editing().await;
         let id = random_id(IdKind::Endpoint, wall(), u128::from_le_bytes(random::bytes()?));
         let id: EndpointId = id.parse().map_err(|_| ServiceError::Internal)?;
-        let no = editing.endpoint();
-        self.store_endpoint(editing, no, tenant, id, 1, config).await
+        self.add_endpoint(editing, tenant, id, config).await
+    }
+
+    /// Makes an endpoint under the caller's own id, or replaces the one that has it; also says whether it was made. `change`
+    /// gets the present configuration, if there is one, and gives the new one or says why not.
+    ///
+    /// Ids that begin as ours do are ours to give: under them an endpoint is replaced, and never made.
+    ///
+    /// # Errors
+    /// What `change` says; [`ServiceError::NotFound`] for an id of ours that no endpoint has; else as
+    /// [`Self::create_endpoint`].
+    pub async fn put_endpoint<E: From<ServiceError>>(
+        &self,
+        tenant: TenantNo,
+        id: EndpointId,
+        change: impl FnOnce(Option<&EndpointConfig>) -> Result<EndpointConfig, E>,
+    ) -> Result<(EndpointView, bool), E> {
+        let editing = self.directory().editing().await;
+        let before = self.directory().endpoint(tenant, id.as_str());
+        if before.is_none() && id.as_str().starts_with(IdKind::Endpoint.prefix()) {
+            return Err(ServiceError::NotFound("the endpoint").into());
+        }
+        let present = before.as_deref().map(|before| self.opened(before)).transpose()?;
+        let config = self.checked(change(present.as_ref())?)?;
+        Ok(match before {
+            Some(before) => (self.next_version(editing, &before, config).await?, false),
+            None => (self.add_endpoint(editing, tenant, id, config).await?, true),
+        })
     }
 
     /// An endpoint of a tenant.
@@ -118,8 +144,42 @@ impl Engine {
         let editing = self.directory().editing().await;
         let before = self.found(tenant, id)?;
         let config = self.checked(change(&self.opened(&before)?)?)?;
-        let version = before.version.checked_add(1).ok_or(ServiceError::Internal)?;
-        Ok(self.store_endpoint(editing, before.no, tenant, before.id.clone(), version, config).await?)
+        Ok(self.next_version(editing, &before, config).await?)
+    }
+
+    /// Gives an endpoint another signing secret; the present one goes on signing beside it for the overlap.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for the present secret; else as [`Self::change_endpoint`].
+    pub async fn rotate_secret(
+        &self,
+        tenant: TenantNo,
+        id: &str,
+        rotation: &Rotation,
+    ) -> Result<(), ServiceError> {
+        let rotate = |before: &EndpointConfig| {
+            before.rotate(rotation, wall()).map_err(|error| ServiceError::Invalid(error.faults().to_vec()))
+        };
+        self.change_endpoint(tenant, id, rotate).await.map(drop)
+    }
+
+    /// What would become of an event at each of at most `limit` endpoints of a tenant, in order of their ids, after the
+    /// given one.
+    pub fn match_endpoints(
+        &self,
+        tenant: TenantNo,
+        sample: &Sample,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<(EndpointId, Judgement)> {
+        let endpoints = self.directory().endpoints_after(tenant, after, limit);
+        let numbers: Vec<EndpointNo> = endpoints.iter().map(|endpoint| endpoint.no).collect();
+        let found = self.driver().candidates(tenant, &sample.event_type, &numbers);
+        // Without those that were removed a moment ago.
+        let found =
+            endpoints.iter().zip(found).filter_map(|(endpoint, found)| Some((endpoint.id.clone(), found?)));
+        let (ids, candidates): (Vec<_>, Vec<_>) = found.unzip();
+        ids.into_iter().zip(matching::judge(sample, &candidates)).collect()
     }
 
     /// Removes an endpoint. What it is still owed is cancelled afterwards.
@@ -176,6 +236,41 @@ impl Engine {
         let judged = self.judge_url(&config.url);
         config.url = judged.map_err(|fault| ServiceError::Invalid(vec![Fault::new("/url", fault)]))?;
         Ok(config)
+    }
+
+    /// Makes an endpoint, if its tenant may have another one. The caller holds the door for changes.
+    async fn add_endpoint(
+        &self,
+        mut editing: Editing,
+        tenant: TenantNo,
+        id: EndpointId,
+        config: EndpointConfig,
+    ) -> Result<EndpointView, ServiceError> {
+        let owner = self.directory().tenant_by_no(tenant).ok_or(ServiceError::NotFound("the tenant"))?;
+        if owner.id.as_str() != OPERATOR {
+            let allowed = TenantConfig::from_stored(&owner.doc).map_err(|error| {
+                tracing::error!(tenant = owner.id.as_str(), %error, "a stored tenant cannot be read");
+                ServiceError::Internal
+            })?;
+            let allowed = allowed.quotas.endpoints();
+            if self.directory().endpoint_count(tenant) >= usize::try_from(allowed).unwrap_or(usize::MAX) {
+                let detail =
+                    format!("would be one too many: the tenant's quota endpoints ({allowed}) is used up");
+                return Err(ServiceError::Invalid(vec![Fault::new("", detail)]));
+            }
+        }
+        let no = editing.endpoint();
+        self.store_endpoint(editing, no, tenant, id, 1, config).await
+    }
+
+    async fn next_version(
+        &self,
+        editing: Editing,
+        before: &Endpoint,
+        config: EndpointConfig,
+    ) -> Result<EndpointView, ServiceError> {
+        let version = before.version.checked_add(1).ok_or(ServiceError::Internal)?;
+        self.store_endpoint(editing, before.no, before.tenant, before.id.clone(), version, config).await
     }
 
     /// Makes a version of an endpoint durable, then known. The caller holds the door for changes.

@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 mod feed;
 mod figures;
+pub mod limits;
 pub mod log;
 mod master_key;
 pub mod overview;
@@ -41,10 +42,10 @@ pub use endpoints::EndpointView;
 pub use feed::Waiter;
 pub use figures::EndpointStats;
 pub use master_key::{DatabaseKey, MasterKeyError, MasterKeySource, unlock};
+pub use postrider_core::tenant::OPERATOR;
 pub use postrider_store::{EventRow, FeedEntry, FeedPage};
 pub use readiness::Readiness;
 pub use start::{EngineConfig, StartError};
-pub use tenants::OPERATOR;
 pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};
 pub use writer::WriterConfig;
 
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) directory: Arc<Directory>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: EngineConfig,
+    pub(crate) by_hand: limits::ByHand,
     pub(crate) writer: parking_lot::Mutex<Option<start::WriterThread>>,
 }
 

@@ -91,7 +91,8 @@ impl PreparedEndpoint {
         let target =
             Target::parse(&config.url, &anywhere).map_err(|fault| Unprepared::Unfit(fault.to_string()))?;
         let current = (SigningKey::new(&config.secret), Timestamp::FAR_FUTURE);
-        let previous = config.previous_secret.iter().map(|(secret, until)| (SigningKey::new(secret), *until));
+        let previous =
+            config.previous_secrets.iter().map(|(secret, until)| (SigningKey::new(secret), *until));
         Ok(Self {
             version: endpoint.version,
             target: Arc::new(target),

@@ -49,6 +49,7 @@ impl Engine {
     pub fn record_metrics(&self) {
         let (counts, in_flight, (entries, bytes)) = self.driver().counts();
         metrics::counter!("postrider_events_accepted_total").absolute(counts.accepted);
+        metrics::counter!("postrider_events_over_quota_total").absolute(counts.refused);
         metrics::counter!("postrider_deliveries_owed_total").absolute(counts.owed);
         metrics::counter!("postrider_attempts_total", "result" => "succeeded").absolute(counts.succeeded);
         metrics::counter!("postrider_attempts_total", "result" => "failed").absolute(counts.failed);

@@ -8,12 +8,14 @@ use postrider_core::id::Position;
 use postrider_core::node::{Node, NodeConfig, Restored};
 use postrider_core::policy::Policy;
 use postrider_core::seal::DataKey;
+use postrider_core::tenant::{OPERATOR, TenantConfig};
 use postrider_dispatch::{Dispatcher, UrlPolicy};
 use postrider_store::{Recovery, Store, StoreError, StoredEndpoint, Writer};
 
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::driver::Driver;
+use crate::limits::ByHand;
 use crate::writer::{self, WriterConfig};
 use crate::{Engine, Inner, random};
 
@@ -100,7 +102,7 @@ impl Engine {
         // Loads and attempts that the restored state asks for.
         driver.step(postrider_core::node::Input::Tick);
         let writer = parking_lot::Mutex::new(Some(thread));
-        Ok(Self(Arc::new(Inner { driver, directory, store, config, writer })))
+        Ok(Self(Arc::new(Inner { driver, directory, store, config, by_hand: ByHand::default(), writer })))
     }
 
     /// Stops: no new attempts, those in flight get `grace` to end, outcomes are written, the store is closed. What is
@@ -137,6 +139,11 @@ fn restore(
     let now = clock.now();
     let committed = Position(recovery.next_position.0.saturating_sub(1));
     let mut node = Node::new(node_config, committed, now);
+    for stored in recovery.tenants.iter().filter(|tenant| tenant.id != OPERATOR) {
+        let tenant = TenantConfig::from_stored(&stored.doc)
+            .map_err(|fault| StoreError::Unusable(format!("tenant {} cannot be read: {fault}", stored.id)))?;
+        node.set_quotas(stored.no, tenant.quotas, now);
+    }
     for stored in recovery.endpoints {
         node.restore(restored(stored, config)?, now);
     }
@@ -177,6 +184,7 @@ fn policy_of_removed(version: u32) -> Policy {
     Policy {
         version,
         patterns: Vec::new(),
+        filters: None,
         enabled: true,
         pause_skips: false,
         ordered: false,

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
+use postrider_core::fault::Fault;
 use postrider_core::id::{TenantId, TenantNo};
 use postrider_core::node::Change;
 use postrider_core::record::Edit;
-use postrider_core::tenant::TenantConfig;
+use postrider_core::tenant::{OPERATOR, Quotas, TenantConfig};
 
 use crate::Engine;
 use crate::clock::wall;
 use crate::directory::{Directory, Tenant};
 use crate::error::ServiceError;
 
-/// The operator's own tenant: it exists from the first start and cannot be removed.
-pub const OPERATOR: &str = "_operator";
 /// Endpoints removed by one edit, at most; a tenant with more goes in steps.
 const REMOVED_AT_ONCE: usize = 1_000;
 
@@ -33,15 +32,22 @@ impl Engine {
         self.directory().tenants_after(after, limit)
     }
 
-    /// Makes a tenant or replaces what it is set to; also says whether it was made.
+    /// Makes a tenant or replaces what it is set to; also says whether it was made. Its quotas hold for what comes next.
     ///
     /// # Errors
-    /// As the store fails.
+    /// [`ServiceError::Invalid`] for quotas of the operator's own tenant, which has none; else as the store fails.
     pub async fn put_tenant(
         &self,
         id: TenantId,
         config: &TenantConfig,
     ) -> Result<(Arc<Tenant>, bool), ServiceError> {
+        let limited = id.as_str() != OPERATOR;
+        if !limited && config.quotas != Quotas::default() {
+            return Err(ServiceError::Invalid(vec![Fault::new(
+                "/quotas",
+                "cannot be set: the operator's own tenant has none",
+            )]));
+        }
         let mut editing = self.directory().editing().await;
         let before = self.directory().tenant(id.as_str());
         let no = before.as_ref().map_or_else(|| editing.tenant(), |before| before.no);
@@ -50,9 +56,13 @@ impl Engine {
         let edit = Edit::PutTenant { no, id: id.as_str().into(), doc: doc.clone(), at: now };
         let created_at = before.as_ref().map_or(now, |before| before.created_at);
         let tenant = Arc::new(Tenant { no, id, doc, created_at, updated_at: now });
-        let made = Arc::clone(&tenant);
+        let (made, driver, quotas) = (Arc::clone(&tenant), self.driver().clone(), config.quotas);
         let then = move |directory: &Directory, durable: bool| {
             if durable {
+                // Before anybody can publish for it.
+                if limited {
+                    driver.set_quotas(no, quotas);
+                }
                 directory.put_tenant(made);
             }
         };

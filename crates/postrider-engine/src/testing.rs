@@ -21,7 +21,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Conflict`] if it cannot be made ready;
-    /// [`ServiceError::Overloaded`] if the record could not be written.
+    /// [`ServiceError::TooMany`] where tests are asked for too often; [`ServiceError::Overloaded`] if the record could
+    /// not be written.
     pub async fn test_endpoint(
         &self,
         tenant: TenantNo,
@@ -32,6 +33,7 @@ impl Engine {
             Unprepared::Gone => ServiceError::NotFound("the endpoint"),
             other => ServiceError::Conflict(other.shown().to_owned()),
         })?;
+        self.admit_by_hand(tenant, &prepared.target)?;
         let at = self.now();
         let event = Event {
             position: Position::ZERO,

@@ -2,19 +2,21 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_engine::Engine;
 use tokio::net::TcpListener;
 use tower_service::Service as _;
 
 use crate::connection::{ServerConfig, serve_with};
+use crate::guesses::Guesses;
 use crate::problem::{Kind, Problem};
 use crate::{request_id, routes};
 
@@ -62,13 +64,14 @@ pub async fn serve(
         shutdown.await;
         stopping.store(true, Ordering::Relaxed);
     };
-    serve_with(listener, move |request| service.clone().answer(request), config, shutdown).await
+    serve_with(listener, move |peer, request| service.clone().answer(peer, request), config, shutdown).await
 }
 
 /// Answers requests, each with its id.
 #[derive(Clone)]
 struct Service {
     router: Router,
+    guesses: Arc<Guesses>,
 }
 
 impl Service {
@@ -80,26 +83,39 @@ impl Service {
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method)
             .with_state(app);
-        Self { router }
+        Self { router, guesses: Arc::default() }
     }
 
-    async fn answer(mut self, request: Request<Body>) -> Response {
+    async fn answer(mut self, peer: IpAddr, request: Request<Body>) -> Response {
         let id = request_id::of(request.headers());
+        let with_token = request.headers().contains_key(header::AUTHORIZATION);
         let mut response = match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            let wrong_token = with_token && problem.kind() == Kind::Unauthorized;
+            let problem = if wrong_token { self.wrong_token(peer, problem) } else { problem };
             let rendered = problem.render(id.to_str().unwrap_or("-"));
             // What routing had to say (`Allow`) stays.
             let mut headers = std::mem::take(response.headers_mut());
-            headers.remove(http::header::CONTENT_LENGTH);
+            headers.remove(header::CONTENT_LENGTH);
             headers.extend(rendered.headers().clone());
             response = rendered;
             *response.headers_mut() = headers;
         }
         response.headers_mut().insert(request_id::HEADER, id);
         response
+    }
+
+    /// What whoever sent a wrong token is told.
+    fn wrong_token(&self, peer: IpAddr, problem: Problem) -> Problem {
+        match self.guesses.note(peer) {
+            Ok(()) => problem,
+            Err(wait) => {
+                Problem::too_many("too many wrong tokens come from this address: wait a little", wait)
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, header};
 use http_body_util::BodyExt;
@@ -73,10 +73,26 @@ fn unsupported(detail: &'static str) -> Problem {
 /// # Errors
 /// 415 for another kind of body, and as [`collect`].
 pub(crate) async fn document(request: Request<Body>) -> Result<Bytes, Problem> {
+    document_within(request, MAX_DOCUMENT).await
+}
+
+/// The same, at most `limit` bytes.
+///
+/// # Errors
+/// As [`document`].
+pub(crate) async fn document_within(request: Request<Body>, limit: usize) -> Result<Bytes, Problem> {
     match MediaType::of(request.headers())? {
-        MediaType::Json => collect(request, MAX_DOCUMENT).await,
+        MediaType::Json => collect(request, limit).await,
         _ => Err(unsupported("the body must be application/json")),
     }
+}
+
+/// The JSON document of a call that needs none: without a body it is the empty object.
+///
+/// # Errors
+/// As [`document`].
+pub(crate) async fn optional_document(request: Request<Body>) -> Result<Bytes, Problem> {
+    if request.body().is_end_stream() { Ok(Bytes::from_static(b"{}")) } else { document(request).await }
 }
 
 /// The whole body, at most `limit` bytes.

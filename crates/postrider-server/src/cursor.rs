@@ -25,6 +25,7 @@ pub(crate) enum List {
     /// The operator's lists over all tenants, or of the one that is asked for.
     AllDeliveries = 6,
     AllEndpoints = 7,
+    Matches = 9,
 }
 
 /// The cursor behind the entry that `at` names, in a list of a tenant (empty: over all of them).

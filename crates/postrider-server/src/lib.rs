@@ -10,6 +10,7 @@ mod auth;
 mod body;
 mod connection;
 mod cursor;
+mod guesses;
 mod openapi;
 mod problem;
 mod query;

@@ -125,7 +125,9 @@ impl Problem {
             }
             Kind::Overloaded | Kind::TooMany => {
                 let wait = self.retry_after.unwrap_or(RETRY_AFTER);
-                headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+                // Rounded up: whoever comes again then should not come too early.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, seconds.max(1).into());
             }
             // Parts of the body may not have been read: what follows on this connection is not a request.
             Kind::TooLarge | Kind::Timeout | Kind::UnsupportedMedia => {
@@ -162,10 +164,10 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(what) => Self::not_found(what),
             ServiceError::Conflict(detail) => Self::new(Kind::Conflict, detail),
             ServiceError::Invalid(faults) => Self::invalid(faults),
+            ServiceError::TooMany { reason, retry_after } => Self::too_many(reason, retry_after),
             ServiceError::Overloaded { reason, retry_after } => {
                 Self { retry_after: Some(retry_after), ..Self::new(Kind::Overloaded, reason) }
             }
-            ServiceError::TooMany { reason, retry_after } => Self::too_many(reason, retry_after),
             ServiceError::Internal => Self::new(Kind::Internal, "the server's log has the details"),
         }
     }
@@ -176,6 +178,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Conflict(detail) => Self::new(Kind::Conflict, detail),
             Refusal::Overloaded(detail) => Self::new(Kind::Overloaded, detail),
+            Refusal::OverQuota { retry_after, .. } => Self::too_many(refusal.to_string(), retry_after),
         }
     }
 }
@@ -245,10 +248,13 @@ mod tests {
     async fn each_failure_has_its_status_and_headers() {
         let overloaded =
             ServiceError::Overloaded { reason: "full".into(), retry_after: Duration::from_secs(7) };
+        let over_quota =
+            Refusal::OverQuota { quota: "pending", allowed: 5, retry_after: Duration::from_millis(2_001) };
         for (problem, status, header, value) in [
             (Problem::new(Kind::Unauthorized, "x"), 401, header::WWW_AUTHENTICATE, "Bearer"),
             (overloaded.into(), 503, header::RETRY_AFTER, "7"),
             (Refusal::Overloaded("full").into(), 503, header::RETRY_AFTER, "1"),
+            (over_quota.into(), 429, header::RETRY_AFTER, "3"),
             (ParseError::TooLarge { limit: 5 }.into(), 413, header::CONNECTION, "close"),
             (ParseError::Syntax("no".into()).into(), 400, header::CACHE_CONTROL, "no-store"),
             (ServiceError::NotFound("the endpoint").into(), 404, header::CACHE_CONTROL, "no-store"),

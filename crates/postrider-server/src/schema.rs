@@ -72,6 +72,32 @@ pub(crate) enum Scope {
     WebhookEventsRead,
 }
 
+/// What a tenant may take up at most.
+#[derive(ToSchema)]
+pub(crate) struct QuotasSpec {
+    /// Endpoints: making one beyond is 422. 1,000 unless given.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub endpoints: Option<u32>,
+    /// Pending deliveries over all its endpoints: publishing beyond is 429; the event that reaches it is still taken whole.
+    /// 20,000,000 unless given.
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
+    pub pending: Option<u32>,
+    /// Events accepted a second, after a pause as many at once: publishing beyond is 429. Not limited unless given.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub events_per_second: Option<u32>,
+}
+
+/// What a tenant may take up at most, with the defaults.
+#[derive(ToSchema)]
+pub(crate) struct Quotas {
+    /// Endpoints.
+    pub endpoints: u32,
+    /// Pending deliveries over all its endpoints.
+    pub pending: u32,
+    /// Events accepted a second; null where that is not limited.
+    pub events_per_second: Option<u32>,
+}
+
 /// What a tenant is set to.
 #[derive(ToSchema)]
 pub(crate) struct TenantSpec {
@@ -79,6 +105,8 @@ pub(crate) struct TenantSpec {
     pub name: Option<String>,
     /// How its webhooks look; `standard` unless given.
     pub profile: Option<String>,
+    /// What it may take up; in force for what comes next. The operator's own tenant has none.
+    pub quotas: Option<QuotasSpec>,
     /// Notes of the operator.
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -92,6 +120,8 @@ pub(crate) struct Tenant {
     pub name: Option<String>,
     /// How its webhooks look.
     pub profile: String,
+    /// What it may take up; null for the operator's own tenant.
+    pub quotas: Option<Quotas>,
     /// Notes of the operator.
     pub metadata: BTreeMap<String, String>,
     /// When it was made, RFC 3339.
@@ -154,6 +184,8 @@ pub(crate) struct EndpointSpec {
     pub description: Option<String>,
     /// Exact types, prefixes ending in `.*`, or `*`; everything unless given.
     pub event_types: Option<Vec<String>>,
+    /// What it wants of an event beside its type; nothing more unless given.
+    pub filters: Option<Filters>,
     /// `false` pauses it: events are held and delivered on resume.
     pub enabled: Option<bool>,
     /// How requests authenticate.
@@ -205,6 +237,49 @@ pub(crate) struct Auth {
     pub value: Option<String>,
 }
 
+/// Conditions on an event: it is owed to the endpoint if all of them hold. What they keep out has no delivery and takes no
+/// sequence number.
+///
+/// Values are strings, numbers and booleans of at most 1,024 bytes. Numbers are compared as exact decimals, so that `1`, `1.0`
+/// and `1e0` are equal; strings as they are; values of different kinds are different.
+#[derive(ToSchema)]
+pub(crate) struct Filters {
+    /// For each named attribute the values of which it must have one: at most 20 names, with 1 to 50 values each.
+    #[schema(value_type = Option<BTreeMap<String, Vec<AttributeValue>>>)]
+    pub attributes: Option<BTreeMap<String, ()>>,
+    /// Conditions on the data, at most 20.
+    #[schema(max_items = 20)]
+    pub data: Option<Vec<Condition>>,
+}
+
+/// A condition on the data of an event.
+#[derive(ToSchema)]
+pub(crate) struct Condition {
+    /// Where: a JSON pointer (RFC 6901) of at most 256 bytes and 16 levels. Where a name stands twice in an object, the last
+    /// one counts.
+    pub pointer: String,
+    /// What must hold there. `gt`, `gte`, `lt` and `lte` hold between numbers alone, `prefix` between strings alone. Where
+    /// there is nothing, only `ne` and `exists` with `false` hold; `null`, objects and arrays are there, and equal nothing.
+    pub op: Op,
+    /// With `in`: an array of 1 to 100 values; with `exists`: whether it must be there; else a value.
+    pub value: serde_json::Value,
+}
+
+/// How a condition compares.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Op {
+    Eq,
+    Ne,
+    In,
+    Gt,
+    Gte,
+    Lt,
+    Lte,
+    Prefix,
+    Exists,
+}
+
 /// A pace.
 #[derive(ToSchema)]
 pub(crate) struct RateLimit {
@@ -250,6 +325,8 @@ pub(crate) struct Endpoint {
     pub description: Option<String>,
     /// What it subscribes to.
     pub event_types: Vec<String>,
+    /// What it wants of an event beside its type; null for nothing more.
+    pub filters: Option<Filters>,
     /// `false` while paused.
     pub enabled: bool,
     /// How requests authenticate, without credentials.
@@ -296,6 +373,39 @@ pub(crate) struct Endpoint {
 pub(crate) struct Secret {
     /// `whsec_…`
     pub secret: String,
+}
+
+/// How to change a signing secret.
+#[derive(ToSchema)]
+pub(crate) struct RotationSpec {
+    /// The new one, `whsec_…`; the server makes one unless given.
+    pub secret: Option<String>,
+    /// How long the present one signs beside it, in seconds; a day unless given. 0 ends all old ones at once.
+    #[schema(minimum = 0, maximum = 604_800)]
+    pub overlap_s: Option<u32>,
+}
+
+/// What an event is like of which somebody wants to know who would get it.
+#[derive(ToSchema)]
+pub(crate) struct EventSample {
+    /// Its type.
+    pub r#type: String,
+    /// Its attributes.
+    pub attributes: Option<BTreeMap<String, AttributeValue>>,
+    /// Its data.
+    pub data: Option<serde_json::Value>,
+}
+
+/// Whether an event would be owed to an endpoint.
+#[derive(ToSchema)]
+pub(crate) struct Match {
+    /// The endpoint's id.
+    pub endpoint: String,
+    /// Whether it would be.
+    pub matches: bool,
+    /// Why, or why not: names the type, attribute or pointer that decides; where it matches, also what would become of it
+    /// unless it would be sent at once.
+    pub reason: String,
 }
 
 /// What to send as a test.

@@ -2,12 +2,6 @@
 
 use postrider_core::record::Event;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
-
-/// A stored document as the object it is.
-pub(crate) fn stored(doc: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(doc).unwrap_or_default()
-}
 
 /// A part of what is stored as it was published, byte for byte.
 pub(crate) fn raw(part: &[u8]) -> &RawValue {

@@ -1,10 +1,11 @@
 //! Each call asks for the right thing and reads the answer.
 
 use postrider_client::{
-    DeliveryFilter, EndpointSpec, EndpointState, EventFilter, FeedRequest, NewEvent, NewToken, PageRequest,
-    RateLimit, TenantSpec,
+    Condition, DeliveryFilter, EndpointSpec, EndpointState, EventFilter, EventSample, FeedRequest, Filters,
+    NewEvent, NewToken, PageRequest, Quotas, RateLimit, Rotation, TenantSpec,
 };
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::server::Server;
 
@@ -171,7 +172,21 @@ async fn endpoints_are_created_read_changed_and_tested() {
     assert_eq!(made.rate_limit, Some(RateLimit { per_second: 50 }));
     assert_eq!(server.last().body, r#"{"url":"https://example.test/","timeout_ms":900}"#);
 
-    let patch = serde_json::from_value(json!({"enabled": false, "name": null})).unwrap();
+    let filters = Filters {
+        attributes: [("party".to_owned(), vec![raw("\"556\""), raw("1.50")])].into(),
+        data: vec![Condition { pointer: "/amount".into(), op: "gte".into(), value: raw("1e999999") }],
+    };
+    client.put_endpoint("acme", "till:4", &EndpointSpec { filters: Some(filters), ..spec }).await.unwrap();
+    assert_eq!(server.last().line, "PUT /v1/tenants/acme/endpoints/till:4");
+    assert!(
+        server.last().body.contains(
+            r#""filters":{"attributes":{"party":["556",1.50]},"data":[{"pointer":"/amount","op":"gte","value":1e999999}]}"#
+        ),
+        "{}",
+        server.last().body
+    );
+
+    let patch = serde_json::from_str(r#"{"enabled":false,"name":null}"#).unwrap();
     client.patch_endpoint("acme", "ep_1", &patch).await.unwrap();
     assert_eq!(server.last().line, "PATCH /v1/tenants/acme/endpoints/ep_1");
     assert_eq!(server.last().body, r#"{"enabled":false,"name":null}"#);
@@ -187,6 +202,34 @@ async fn endpoints_are_created_read_changed_and_tested() {
     assert_eq!((attempt.status_code, attempt.trigger.as_str()), (Some(204), "test"));
     assert_eq!(server.last().line, "POST /v1/tenants/acme/endpoints/ep_1/test");
     assert_eq!(server.last().body, r#"{"type":"card.created"}"#);
+}
+
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
+#[tokio::test]
+async fn endpoints_are_matched_and_their_secrets_rotated() {
+    let answer =
+        r#"{"data":[{"endpoint":"ep_1","matches":false,"reason":"/n is missing"}],"next_cursor":null}"#;
+    let server = Server::answering(200, answer).await;
+    let attributes = [("party".to_owned(), "556".to_owned())].into();
+    let sample = EventSample { kind: "a.b".into(), attributes, data: Some(raw("{\"n\": 1.0}")) };
+    let page = PageRequest { limit: Some(5), cursor: None };
+    let found = server.client().match_endpoints("acme", &sample, &page).await.unwrap();
+    assert_eq!((found.data[0].matches, found.data[0].reason.as_str()), (false, "/n is missing"));
+    assert_eq!(server.last().line, "POST /v1/tenants/acme/endpoints/match?limit=5");
+    assert_eq!(server.last().body, r#"{"type":"a.b","attributes":{"party":"556"},"data":{"n": 1.0}}"#);
+
+    let server = Server::answering(200, r#"{"secret":"whsec_new"}"#).await;
+    let rotation = Rotation { secret: Some("whsec_hush".into()), overlap_s: Some(60) };
+    let made = server.client().rotate_endpoint_secret("acme", "ep_1", &rotation).await.unwrap();
+    assert_eq!(made.secret, "whsec_new");
+    assert_eq!(server.last().line, "POST /v1/tenants/acme/endpoints/ep_1/secret/rotate");
+    assert_eq!(server.last().body, r#"{"secret":"whsec_hush","overlap_s":60}"#);
+    assert!(!format!("{rotation:?}").contains("hush"));
+    server.client().rotate_endpoint_secret("acme", "ep_1", &Rotation::default()).await.unwrap();
+    assert_eq!(server.last().body, "{}");
 }
 
 #[tokio::test]
@@ -213,6 +256,9 @@ async fn tenants_and_tokens_are_made_and_secrets_stay_out_of_debug_output() {
     client.put_tenant("acme:eu", &spec).await.unwrap();
     assert_eq!(server.last().line, "PUT /v1/tenants/acme:eu");
     assert_eq!(server.last().body, r#"{"name":"Acme"}"#);
+    let quotas = Quotas { pending: Some(5), ..Quotas::default() };
+    client.put_tenant("acme:eu", &TenantSpec { quotas: Some(quotas), ..spec }).await.unwrap();
+    assert_eq!(server.last().body, r#"{"name":"Acme","quotas":{"pending":5}}"#);
     let token = NewToken { scopes: vec!["events-write".into()], ..NewToken::default() };
     let made = client.create_token(&token).await.unwrap();
     assert_eq!(made.token, "hush");

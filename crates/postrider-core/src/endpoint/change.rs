@@ -1,15 +1,16 @@
-//! Changing an endpoint by merge patches. Secrets that are not mentioned stay, unless the URL moves.
+//! Changing an endpoint, by merge patches or as a whole. Secrets that are not mentioned stay, unless the URL moves.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+
 use url::Url;
 
 use super::read::Judge;
 use super::{Auth, EndpointConfig, read};
 use crate::fault::{Fault, MAX_FAULTS, ParseError};
-use crate::json::{Detail, Wiped, merge_patch, parse_object, utf8};
+use crate::json::{Detail, Document, Members, merge_members, parse_object, to_text, utf8};
 
 /// The objects of a configuration whose fields are fixed, so that a typo in them is a fault even where it says `null`.
-const CLOSED: [&str; 3] = ["auth", "rate_limit", "retry"];
+const CLOSED: [&str; 4] = ["auth", "filters", "rate_limit", "retry"];
 
 impl EndpointConfig {
     /// What becomes of it by a JSON merge patch (RFC 7396): absent fields stay, secrets too; `null` goes back to the
@@ -33,39 +34,54 @@ impl EndpointConfig {
     ) -> Result<Self, ParseError> {
         let patch = parse_object(utf8(body)?)?;
         let mut whole = self.to_public();
-        let other_auth =
-            patch.get("auth").and_then(|auth| auth.get("type")).is_some_and(|t| *t != self.auth.kind());
-        if other_auth {
-            whole.remove("auth");
-        }
-        let mut whole = Wiped::of(whole);
         let mut secret = self.to_secret();
-        if other_auth {
-            drop(secret.remove("auth"));
+        if auth_type(&patch).is_some_and(|kind| kind != self.auth.kind()) {
+            whole.remove("auth");
+            secret.remove("auth");
         }
-        merge_patch(&mut whole.0, secret.take());
-        merge_patch(&mut whole.0, Value::Object(patch.clone()));
-        keep_nulls(&mut whole.0, &patch);
+        merge_members(&mut whole, secret);
+        merge_members(&mut whole, patch.clone());
+        keep_nulls(&mut whole, &patch);
         let mut faults = Vec::new();
-        if patch.get("secret").is_some_and(Value::is_null) {
+        if patch.get("secret").is_some_and(Document::is_null) {
             // Read on with the present one, so that only this is said of it.
             faults.push(Fault::new(
                 "/secret",
                 "cannot be removed, since every delivery is signed; rotate it instead",
             ));
-            whole.0["secret"] = self.secret.reveal().into();
+            merge_members(&mut whole, self.to_secret());
         }
         self.changed(&whole, &patch, faults, judge)
     }
 
+    /// What becomes of it where its owner sets all of it anew, by a body as for [`Self::parse_create`]: what is absent goes
+    /// to its default, save for secrets: the signing secret stays, and the credential where `auth` has the same `type`.
+    ///
+    /// # Errors
+    /// See [`ParseError`]; also a fault at `/auth` as in [`Self::apply_patch`].
+    pub fn replace_judged(
+        &self,
+        body: &[u8],
+        judge: &dyn Fn(&str) -> Result<Box<str>, Detail>,
+    ) -> Result<Self, ParseError> {
+        let given = parse_object(utf8(body)?)?;
+        let mut kept = self.to_secret();
+        if auth_type(&given).is_none_or(|kind| kind != self.auth.kind()) {
+            kept.remove("auth");
+        }
+        let mut whole = given.clone();
+        fill(&mut whole, kept);
+        self.changed(&whole, &given, Vec::new(), judge)
+    }
+
     fn changed(
         &self,
-        whole: &Wiped,
-        given: &Map<String, Value>,
+        whole: &Members,
+        given: &Members,
         mut faults: Vec<Fault>,
         judge: Judge<'_>,
     ) -> Result<Self, ParseError> {
-        let next = match read::config(&whole.to_text(), None, judge) {
+        let next = match read::config(&to_text(whole), None, judge) {
             Ok(next) => Some(next),
             Err(ParseError::Faults(found)) => {
                 faults.extend(found);
@@ -73,13 +89,13 @@ impl EndpointConfig {
             }
             Err(other) => return Err(other),
         };
-        let whole = &whole.0;
         // Judged beside other faults too: whoever mends those should not meet this one only then.
-        let url = next.as_ref().map_or_else(|| whole["url"].as_str(), |next| Some(&next.url));
-        let field = whole["auth"]["type"].as_str().and_then(Auth::credential_field);
+        let written = whole.get("url").and_then(Document::as_str);
+        let url = next.as_ref().map_or(written.as_deref(), |next| Some(&next.url));
+        let field = auth_type(whole).and_then(|kind| Auth::credential_field(&kind));
         if let (Some(url), Some(field)) = (url, field)
             && moved(&self.url, url)
-            && !given.get("auth").and_then(|auth| auth.get(field)).is_some_and(Value::is_string)
+            && given.get("auth").and_then(|auth| auth.get(field)?.as_str()).is_none()
             && !faults.iter().any(|fault| fault.pointer.starts_with("/auth"))
         {
             let detail =
@@ -90,11 +106,29 @@ impl EndpointConfig {
         match next {
             Some(mut next) if faults.is_empty() => {
                 if next.secret == self.secret {
-                    next.previous_secret.clone_from(&self.previous_secret);
+                    next.previous_secrets.clone_from(&self.previous_secrets);
                 }
                 Ok(next)
             }
             _ => Err(ParseError::Faults(faults)),
+        }
+    }
+}
+
+/// The type of `auth`, if a document gives one.
+fn auth_type(document: &Members) -> Option<Cow<'_, str>> {
+    document.get("auth")?.get("type")?.as_str()
+}
+
+/// Adds what is absent, `null` too.
+fn fill(target: &mut Members, from: Members) {
+    for (name, value) in from {
+        match (target.get_mut(&name), value) {
+            (Some(Document::Object(target)), Document::Object(value)) => fill(target, value),
+            (Some(present), _) if !present.is_null() => {}
+            (_, value) => {
+                target.insert(name, value);
+            }
         }
     }
 }
@@ -108,17 +142,16 @@ fn moved(old: &str, new: &str) -> bool {
 }
 
 /// Puts back the names that a patch removed, as `null`: the reader takes that for absent, but knows the names.
-fn keep_nulls(whole: &mut Value, patch: &Map<String, Value>) {
-    let Value::Object(whole) = whole else { return };
+fn keep_nulls(whole: &mut Members, patch: &Members) {
     for (name, value) in patch {
         match value {
-            Value::Null => {
-                whole.insert(name.clone(), Value::Null);
-            }
-            Value::Object(inner) if CLOSED.contains(&&**name) => {
-                if let Some(merged) = whole.get_mut(name) {
+            Document::Object(inner) if CLOSED.contains(&&**name) => {
+                if let Some(Document::Object(merged)) = whole.get_mut(name) {
                     keep_nulls(merged, inner);
                 }
+            }
+            value if value.is_null() => {
+                whole.insert(name.clone(), value.clone());
             }
             _ => {}
         }

@@ -1,18 +1,22 @@
 //! The forms of an endpoint's configuration: for the store, with secrets apart, and for who reads it back.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{EndpointConfig, read};
 use crate::fault::ParseError;
-use crate::json::{Wiped, merge_patch, parse_own, utf8};
+use crate::filter::Filters;
+use crate::json::{Document, Members, merge_members, parse_object, to_text, utf8};
 use crate::secret::SigningSecret;
 use crate::time::Timestamp;
 
 impl EndpointConfig {
     /// What is not secret, in the form in which it is created.
-    pub(super) fn to_public(&self) -> Map<String, Value> {
+    pub(super) fn to_public(&self) -> Members {
         let pairs = |pairs: &mut dyn Iterator<Item = (&Box<str>, &Box<str>)>| {
             Value::Object(pairs.map(|(name, value)| (name.to_string(), json!(value))).collect())
         };
@@ -37,32 +41,39 @@ impl EndpointConfig {
             ("retry", json!(self.schedule.as_deref().map(|s| json!({ "schedule_s": steps(s) })))),
             ("metadata", pairs(&mut self.metadata.iter())),
         ];
-        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let filters = self.filters.as_deref().map_or(Document::from(Value::Null), Filters::to_document);
+        let fields = fields.into_iter().map(|(name, value)| (name, Document::from(value)));
+        fields.chain([("filters", filters)]).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The secrets, laid out so that merged into [`Self::to_public`] they give the form in which it is created.
-    pub(super) fn to_secret(&self) -> Wiped {
-        let mut secret = Map::from_iter([("secret".to_owned(), json!(self.secret.reveal()))]);
+    pub(super) fn to_secret(&self) -> Members {
+        let mut secret = Members::from([("secret".to_owned(), Document::of(&self.secret.reveal()))]);
         if let Some((field, credential)) = self.auth.credential() {
-            secret.insert("auth".into(), json!({ field: credential.reveal() }));
+            let auth = Members::from([(field.to_owned(), Document::of(&credential.reveal()))]);
+            secret.insert("auth".into(), Document::Object(auth));
         }
-        Wiped::of(secret)
+        secret
     }
 
     /// The document for the store: JSON without secrets.
     pub fn to_doc(&self) -> Bytes {
         let mut public = self.to_public();
         public.retain(|_, value| !value.is_null());
-        Value::Object(public).to_string().into()
+        Bytes::copy_from_slice(to_text(&public).as_bytes())
     }
 
     /// Its secrets as JSON, to be sealed for the store.
     pub fn secrets(&self) -> Zeroizing<String> {
         let mut secret = self.to_secret();
-        if let Some((previous, until)) = &self.previous_secret {
-            secret.0[PREVIOUS] = json!({"secret": previous.reveal(), "until": until.as_micros()});
+        if !self.previous_secrets.is_empty() {
+            let previous = self.previous_secrets.iter();
+            let previous: Vec<_> = previous
+                .map(|(secret, until)| Previous { secret: secret.reveal().into(), until: until.as_micros() })
+                .collect();
+            secret.insert(PREVIOUS.into(), Document::of(&previous));
         }
-        secret.to_text()
+        to_text(&secret)
     }
 
     /// What [`Self::to_doc`] and [`Self::secrets`] wrote.
@@ -70,37 +81,57 @@ impl EndpointConfig {
     /// # Errors
     /// [`ParseError`] for documents that were damaged, or written by a later version.
     pub fn from_stored(doc: &[u8], secrets: &[u8]) -> Result<Self, ParseError> {
-        let mut secrets = Wiped::of(parse_own(utf8(secrets)?)?);
+        let mut secrets = parse_object(utf8(secrets)?)?;
         let previous = secrets.remove(PREVIOUS);
-        let mut config = Self::merged(parse_own(utf8(doc)?)?, secrets)?;
-        config.previous_secret = previous.map(|previous| read_previous(&previous.0)).transpose()?;
+        let mut config = Self::merged(parse_object(utf8(doc)?)?, secrets)?;
+        config.previous_secrets = previous.as_ref().map(read_previous).transpose()?.unwrap_or_default();
         Ok(config)
     }
 
     /// Reads the form in which it is created, put together of its public part and its secrets.
-    pub(super) fn merged(public: Map<String, Value>, secrets: Wiped) -> Result<Self, ParseError> {
-        let mut whole = Wiped::of(public);
-        merge_patch(&mut whole.0, secrets.take());
-        read::config(&whole.to_text(), None, &read::any_url)
+    pub(super) fn merged(mut public: Members, secrets: Members) -> Result<Self, ParseError> {
+        merge_members(&mut public, secrets);
+        read::config(&to_text(&public), None, &read::any_url)
     }
 
     /// What who may read it is shown: every field, and instead of secrets whether they are set.
-    pub fn public_view(&self) -> Map<String, Value> {
+    pub fn public_view(&self) -> Members {
         let mut view = self.to_public();
-        view.insert("secret_set".into(), json!(true));
-        if let (Some((field, _)), Some(Value::Object(auth))) = (self.auth.credential(), view.get_mut("auth"))
+        view.insert("secret_set".into(), json!(true).into());
+        if let (Some((field, _)), Some(Document::Object(auth))) =
+            (self.auth.credential(), view.get_mut("auth"))
         {
-            auth.insert(format!("{field}_set"), json!(true));
+            auth.insert(format!("{field}_set"), json!(true).into());
         }
         view
     }
 }
 
-/// The field of the stored secrets that holds the one rotated away.
+/// The field of the stored secrets that holds those rotated away, newest first.
 const PREVIOUS: &str = "previous";
 
-fn read_previous(value: &Value) -> Result<(SigningSecret, Timestamp), ParseError> {
-    let secret = value.get("secret").and_then(Value::as_str).and_then(|text| SigningSecret::parse(text).ok());
-    let until = value.get("until").and_then(Value::as_i64).map(Timestamp::from_micros);
-    secret.zip(until).ok_or_else(|| ParseError::fault("/previous", "is not a stored secret"))
+/// One of them.
+#[derive(Serialize, Deserialize)]
+struct Previous<'a> {
+    /// Borrowed, since base64 needs no escapes: no copy of it is left behind.
+    #[serde(borrow)]
+    secret: Cow<'a, str>,
+    /// Until when it signs, in microseconds.
+    until: i64,
+}
+
+fn read_previous(stored: &Document) -> Result<Vec<(SigningSecret, Timestamp)>, ParseError> {
+    let read = |previous: Previous<'_>| {
+        let secret = SigningSecret::parse(&previous.secret).ok()?;
+        Some((secret, Timestamp::from_micros(previous.until)))
+    };
+    let all: Option<Vec<_>> = match stored {
+        Document::Other(_) => stored
+            .as_json()
+            .and_then(|text| serde_json::from_str::<Vec<Previous<'_>>>(text).ok())
+            .and_then(|all| all.into_iter().map(read).collect()),
+        // The first version kept one, not in an array.
+        Document::Object(one) => serde_json::from_str(&to_text(one)).ok().and_then(read).map(|one| vec![one]),
+    };
+    all.ok_or_else(|| ParseError::fault("/previous", "is not what was stored"))
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{Auth, EndpointConfig};
 use crate::fault::ParseError;
-use crate::json::{Wiped, parse_own, utf8};
+use crate::json::{Members, parse_object, utf8};
 use crate::policy::Policy;
 use crate::secret::SigningSecret;
 
@@ -33,14 +33,14 @@ impl PublicConfig {
     /// # Errors
     /// [`ParseError`] for a document that was damaged, or written by a later version.
     pub fn from_stored(doc: &[u8]) -> Result<Self, ParseError> {
-        let doc: Map<String, Value> = parse_own(utf8(doc)?)?;
+        let doc = parse_object(utf8(doc)?)?;
         let secret = SigningSecret::generate([0; SigningSecret::MIN_BYTES]);
-        let mut stand_ins = Map::from_iter([("secret".to_owned(), json!(secret.reveal()))]);
-        let kind = doc.get("auth").and_then(|auth| auth.get("type")).and_then(Value::as_str);
-        if let Some(field) = kind.and_then(Auth::credential_field) {
-            stand_ins.insert("auth".into(), json!({ field: "-" }));
+        let mut stand_ins = Members::from([("secret".to_owned(), json!(secret.reveal()).into())]);
+        let kind = doc.get("auth").and_then(|auth| auth.get("type")?.as_str());
+        if let Some(field) = kind.and_then(|kind| Auth::credential_field(&kind)) {
+            stand_ins.insert("auth".into(), json!({ field: "-" }).into());
         }
-        EndpointConfig::merged(doc, Wiped::of(stand_ins)).map(Self)
+        EndpointConfig::merged(doc, stand_ins).map(Self)
     }
 
     /// What the machines need to know of it.
@@ -49,7 +49,7 @@ impl PublicConfig {
     }
 
     /// What who may read it is shown: every field, and instead of secrets whether they are set.
-    pub fn view(&self) -> Map<String, Value> {
+    pub fn view(&self) -> Members {
         self.0.public_view()
     }
 }

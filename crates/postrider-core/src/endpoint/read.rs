@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{Auth, EndpointConfig, OrderingMode, Profile, headers};
 use crate::fault::ParseError;
 use crate::fields::{MAX_DESCRIPTION_CHARS, is_plain, metadata, name, one_of, plain_text};
+use crate::filter::Filters;
 use crate::json::{self, Detail, Object};
 use crate::secret::SigningSecret;
 use crate::subscription::Pattern;
@@ -62,6 +63,7 @@ fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>, judge: Judge<'_
     let event_types = object
         .list("event_types", MAX_EVENT_TYPES, |v| Ok(Pattern::parse(&json::string(v)?)?))
         .unwrap_or_else(|| vec![Pattern::All]);
+    let filters = object.object("filters", Filters::read).map(Arc::new);
     let enabled = object.optional("enabled", json::boolean).unwrap_or(true);
     let auth = object.object("auth", Auth::read).unwrap_or_default();
     let headers = custom_headers(object, &auth);
@@ -91,11 +93,12 @@ fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>, judge: Judge<'_
         name,
         description,
         event_types,
+        filters,
         enabled,
         auth,
         headers,
         secret: secret?,
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         profile,
         ordering,
         hold_max: Duration::from_secs(hold_max_s.into()),

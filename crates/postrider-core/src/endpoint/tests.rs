@@ -24,6 +24,10 @@ fn patch(config: &EndpointConfig, patch: Value) -> Result<EndpointConfig, ParseE
     config.apply_patch(patch.to_string().as_bytes())
 }
 
+fn replace(config: &EndpointConfig, body: Value) -> Result<EndpointConfig, ParseError> {
+    config.replace_judged(body.to_string().as_bytes(), &read::any_url)
+}
+
 fn full() -> EndpointConfig {
     create(&json!({
         "url": URL, "name": "till", "description": "the shop's till", "event_types": ["card.*", "account.topup"],
@@ -63,7 +67,8 @@ fn it_is_stored_in_two_documents_and_read_back() {
         endpoint.auth = auth;
         let mut rotated = endpoint.clone();
         let until = Timestamp::from_millis(1_763_000_000_123);
-        rotated.previous_secret = Some((SigningSecret::generate([8; 24]), until));
+        let old = |n| (SigningSecret::generate([n; 24]), until);
+        rotated.previous_secrets = vec![old(8), old(9), old(10)];
         let doc = String::from_utf8(rotated.to_doc().to_vec()).unwrap();
         assert!(!doc.contains("hunter2") && !doc.contains("whsec_"), "{doc}");
         assert_eq!(
@@ -85,7 +90,7 @@ fn it_is_stored_in_two_documents_and_read_back() {
 
 #[test]
 fn secrets_are_neither_shown_nor_debugged() {
-    let view = Value::Object(full().public_view());
+    let view = json!(full().public_view());
     assert_eq!(view["auth"], json!({"type": "basic", "username": "ada", "password_set": true}));
     assert_eq!(view["secret_set"], json!(true));
     assert_eq!(view["rate_limit"], json!({"per_second": 50}));
@@ -98,10 +103,144 @@ fn secrets_are_neither_shown_nor_debugged() {
 #[test]
 fn a_secret_that_was_rotated_away_stays_until_another_secret_is_given() {
     let mut rotated = full();
-    rotated.previous_secret = Some((SigningSecret::generate([8; 24]), Timestamp::from_secs(1_000)));
-    assert_eq!(patch(&rotated, json!({"name": "x"})).unwrap().previous_secret, rotated.previous_secret);
-    let given = json!({ "secret": SigningSecret::generate([9; 24]).reveal() });
-    assert_eq!(patch(&rotated, given).unwrap().previous_secret, None);
+    rotated.previous_secrets = vec![(SigningSecret::generate([8; 24]), Timestamp::from_secs(1_000))];
+    assert_eq!(patch(&rotated, json!({"name": "x"})).unwrap().previous_secrets, rotated.previous_secrets);
+    let put = replace(&rotated, json!({ "url": URL })).unwrap();
+    assert_eq!(
+        (put.secret, put.previous_secrets),
+        (rotated.secret.clone(), rotated.previous_secrets.clone())
+    );
+    let given = json!({ "url": URL, "secret": SigningSecret::generate([9; 24]).reveal() });
+    assert_eq!(patch(&rotated, given.clone()).unwrap().previous_secrets, []);
+    assert_eq!(replace(&rotated, given).unwrap().previous_secrets, []);
+}
+
+#[test]
+fn a_secret_that_the_first_version_rotated_away_is_read() {
+    let endpoint = full();
+    let old = SigningSecret::generate([8; 24]);
+    let mut secrets: Value = serde_json::from_str(&endpoint.secrets()).unwrap();
+    secrets["previous"] = json!({"secret": old.reveal(), "until": 1_763_000_000_000_000_i64});
+    let read = EndpointConfig::from_stored(&endpoint.to_doc(), secrets.to_string().as_bytes()).unwrap();
+    assert_eq!(read.previous_secrets, [(old, Timestamp::from_secs(1_763_000_000))]);
+    for damaged in [json!(7), json!({"secret": "x", "until": 1}), json!([{"until": 1}])] {
+        secrets["previous"] = damaged;
+        assert!(EndpointConfig::from_stored(&endpoint.to_doc(), secrets.to_string().as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn rotating_again_keeps_the_newest_secrets_that_still_sign() {
+    let secret = |n: u8| SigningSecret::generate([n; 24]);
+    let rotation = |n: u8, overlap_s: u32| {
+        Rotation::parse(
+            json!({"secret": secret(n).reveal(), "overlap_s": overlap_s}).to_string().as_bytes(),
+            FRESH,
+        )
+        .unwrap()
+    };
+    let at = Timestamp::from_secs;
+    let mut endpoint = create(&json!({"url": URL, "secret": secret(1).reveal()})).unwrap();
+    for (n, now, overlap_s, previous) in [
+        (2, 0, 100, vec![(1, 100)]),
+        (3, 10, 50, vec![(2, 60), (1, 100)]),
+        (4, 20, 500, vec![(3, 520), (2, 60), (1, 100)]),
+        (5, 30, 500, vec![(4, 530), (3, 520), (2, 60)]),
+        // What ended is gone, and what comes back is not old any more.
+        (3, 100, 500, vec![(5, 600), (4, 530)]),
+        (6, 200, 0, vec![]),
+    ] {
+        endpoint = endpoint.rotate(&rotation(n, overlap_s), at(now)).unwrap();
+        let previous: Vec<_> = previous.into_iter().map(|(n, until)| (secret(n), at(until))).collect();
+        assert_eq!((&endpoint.secret, &endpoint.previous_secrets), (&secret(n), &previous), "rotated to {n}");
+    }
+    assert_eq!(pointers(endpoint.rotate(&rotation(6, 0), at(300))), ["/secret"]);
+    let made = Rotation::parse(b"{}", FRESH).unwrap();
+    assert_eq!((made.secret, made.overlap.as_secs()), (SigningSecret::generate(FRESH), 86_400));
+    for bad in [
+        json!({"overlap_s": 604_801}),
+        json!({"overlap_s": -1}),
+        json!({"secret": "whsec_"}),
+        json!({"overlap": 1}),
+    ] {
+        assert!(Rotation::parse(bad.to_string().as_bytes(), FRESH).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_absent_goes_to_its_default_in_a_replacement_and_secrets_stay() {
+    let mut endpoint = full();
+    endpoint.filters = create(&with("filters", json!({"attributes": {"a": [1]}}))).unwrap().filters;
+    let bare = replace(&endpoint, json!({ "url": URL })).unwrap();
+    assert_eq!(
+        bare,
+        EndpointConfig { secret: endpoint.secret.clone(), ..create(&json!({ "url": URL })).unwrap() }
+    );
+    let basic = |rest: Value| {
+        let mut auth = json!({"type": "basic", "username": "bob"});
+        rest.as_object().unwrap().iter().for_each(|(name, value)| auth[name] = value.clone());
+        json!({"url": URL, "auth": auth})
+    };
+    let password = |text: &str| crate::secret::Secret::new(text);
+    for (body, expected) in [
+        (basic(json!({})), password("hunter2")),
+        (basic(json!({"password": null})), password("hunter2")),
+        (basic(json!({"password": "new"})), password("new")),
+    ] {
+        assert_eq!(
+            replace(&endpoint, body).unwrap().auth,
+            Auth::Basic { username: "bob".into(), password: expected }
+        );
+    }
+    for (body, expected) in [
+        (json!({}), vec!["/url"]),
+        (json!({"url": URL, "auth": {"type": "basic"}}), vec!["/auth/username"]),
+        (json!({"url": URL, "auth": {"type": "bearer"}}), vec!["/auth/token"]),
+        (
+            json!({"url": URL, "nmae": null, "auth": {"type": "none", "username": null}}),
+            vec!["/auth/username", "/nmae"],
+        ),
+        (json!({"url": URL, "timeout_ms": 0, "secret": "x"}), vec!["/secret", "/timeout_ms"]),
+        (json!([]), vec![""]),
+    ] {
+        assert_eq!(pointers(replace(&endpoint, body.clone())), expected, "{body}");
+    }
+    assert!(replace(&endpoint, json!({"url": URL, "secret": null})).unwrap().secret == endpoint.secret);
+}
+
+#[test]
+fn filters_are_stored_shown_and_patched_with_their_numbers_as_written() {
+    let text = r#"{"attributes":{"party":["556",1.50]},"data":[{"pointer":"/amount","op":"gte","value":12345678901234567890.10}]}"#;
+    let body = format!(r#"{{"url":"{URL}","filters":{text}}}"#);
+    let endpoint = EndpointConfig::parse_create(body.as_bytes(), FRESH).unwrap();
+    let shown =
+        |endpoint: &EndpointConfig| serde_json::to_string(&endpoint.public_view()["filters"]).unwrap();
+    assert_eq!(shown(&endpoint), text);
+    assert_eq!(
+        EndpointConfig::from_stored(&endpoint.to_doc(), endpoint.secrets().as_bytes()).unwrap(),
+        endpoint
+    );
+    assert_eq!(endpoint.policy(1, &Arc::from([])).filters, endpoint.filters);
+    for (change, expected) in [
+        (r#"{"name":"x"}"#, text),
+        (
+            r#"{"filters":{"attributes":{"party":null,"kind":[1e999999]},"data":null}}"#,
+            r#"{"attributes":{"kind":[1e999999]},"data":[]}"#,
+        ),
+        (r#"{"filters":{"data":[]}}"#, r#"{"attributes":{"party":["556",1.50]},"data":[]}"#),
+        (r#"{"filters":{"attributes":null,"data":[]}}"#, "null"),
+        (r#"{"filters":null}"#, "null"),
+    ] {
+        assert_eq!(shown(&endpoint.apply_patch(change.as_bytes()).unwrap()), expected, "{change}");
+    }
+    for (change, expected) in [
+        (r#"{"filters":{"atributes":null}}"#, "/filters/atributes"),
+        (r#"{"filters":{"data":{}}}"#, "/filters/data"),
+        (r#"{"filters":[]}"#, "/filters"),
+        (r#"{"filters":{"data":[{"pointer":"/a","op":"eq","value":1,"op":"ne"}]}}"#, "/filters/data/0/op"),
+    ] {
+        assert_eq!(pointers(endpoint.apply_patch(change.as_bytes())), [expected], "{change}");
+    }
 }
 
 #[test]
@@ -129,7 +268,7 @@ fn abuse_a02_all_faults_of_an_endpoint_come_at_once() {
             "/uri",
         ]
     );
-    for later in ["filters", "also_sign", "decision", "id", "state"] {
+    for later in ["also_sign", "decision", "id", "state"] {
         assert_eq!(pointers(create(&with(later, json!([])))), [format!("/{later}")]);
     }
     let body = format!(r#"{{"url":"{URL}","auth":{{"type":"none","type":"none"}},"url":"{URL}"}}"#);
@@ -358,6 +497,30 @@ fn abuse_a92_a_url_that_moves_needs_the_credential_again() {
             json!(null),
         ] {
             assert!(patch(&endpoint, json!({"url": other, "auth": given})).is_ok(), "{other}");
+        }
+    }
+    for (other, auth, refused) in [
+        ("https://partner.example/other", json!({"type": "basic", "username": "ada"}), false),
+        ("https://evil.example/hook", json!({"type": "basic", "username": "ada"}), true),
+        ("https://evil.example/hook", json!({"type": "basic", "username": "ada", "password": null}), true),
+        ("https://partner.example:8443/", json!({"type": "basic", "username": "bob"}), true),
+        (
+            "https://evil.example/hook",
+            json!({"type": "basic", "username": "ada", "password": "again"}),
+            false,
+        ),
+        ("https://evil.example/hook", json!({"type": "bearer", "token": "t"}), false),
+        ("https://evil.example/hook", json!({"type": "none"}), false),
+        ("https://evil.example/hook", json!(null), false),
+    ] {
+        let put = replace(&endpoint, json!({"url": other, "auth": auth}));
+        let shown = put.as_ref().map_or_else(ToString::to_string, |put| format!("{:?}", put.auth));
+        assert_eq!(put.is_err(), refused, "{other} {auth}: {shown}");
+        if refused {
+            assert_eq!(pointers(put), ["/auth"], "{other} {auth}");
+        } else if let Ok(put) = put {
+            let kept = put.secrets().contains("hunter2");
+            assert_eq!(kept, other.starts_with(URL.strip_suffix("hook").unwrap()), "{other} {auth}");
         }
     }
     let open = create(&json!({ "url": URL })).unwrap();

@@ -18,7 +18,7 @@ pub(super) fn are_good(raw: &RawValue) -> bool {
     if text.len() > MAX_ATTRIBUTE_BYTES {
         return false;
     }
-    let Ok(mut members) = json::members(raw) else { return false };
+    let Ok(mut members) = json::members(raw.get()) else { return false };
     members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     members.len() <= MAX_ATTRIBUTES
         && members.windows(2).all(|pair| pair[0].0 != pair[1].0)

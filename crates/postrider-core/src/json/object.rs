@@ -38,7 +38,7 @@ impl<'a> Object<'a> {
         if !raw.get().starts_with('{') {
             return Err("must be an object".into());
         }
-        let members = members(raw)
+        let members = members(raw.get())
             .map_err(|_| "has a field whose name is not a valid string (an unpaired surrogate)")?;
         let mut object = Self { pointer, members: Vec::new(), known: Vec::new(), faults: Vec::new() };
         let (mut seen, mut doubled) = (BTreeSet::new(), Vec::new());
@@ -92,7 +92,12 @@ impl<'a> Object<'a> {
         self.noting(name, read(value))
     }
 
-    /// Reads a field of which every value counts, `null` too.
+    /// Reads a field, if it is there, of which every value counts, `null` too.
+    pub fn optional_raw(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.find(name)
+    }
+
+    /// Reads a field that must be there, of which every value counts, `null` too.
     pub fn required_raw(&mut self, name: &'static str) -> Option<&'a RawValue> {
         let found = self.find(name);
         if found.is_none() {
@@ -186,6 +191,30 @@ impl<'a> Object<'a> {
             match read(item) {
                 Ok(item) => out.push(item),
                 Err(detail) => self.push(Fault::new(format!("{pointer}/{i}"), detail)),
+            }
+        }
+        Some(out)
+    }
+
+    /// Reads an array of at most `max` objects, if it is there. Faults inside an object come at its index.
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut read: impl FnMut(&mut Object<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut pointer = self.pointer.clone();
+        escape_into(&mut pointer, name);
+        let items = self.list(name, max, Ok)?;
+        let mut out = Vec::with_capacity(items.len());
+        for (i, item) in items.into_iter().enumerate() {
+            let pointer = format!("{pointer}/{i}");
+            match Object::open(item, pointer.clone()) {
+                Ok(mut inner) => {
+                    out.extend(read(&mut inner));
+                    inner.finish().into_iter().for_each(|fault| self.push(fault));
+                }
+                Err(detail) => self.push(Fault::new(pointer, detail)),
             }
         }
         Some(out)

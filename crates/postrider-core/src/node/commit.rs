@@ -327,12 +327,19 @@ impl<R> Node<R> {
                 }
                 continue;
             }
+            let position = self.intake.next;
+            let shard = &mut self.shards[usize::from(ShardNo::of(publication.tenant).0)];
+            let event = match shard.accept(publication, position, now, self.common.config.backlog_max) {
+                Ok(event) => event,
+                Err(refusal) => {
+                    self.common.counts.refused += 1;
+                    self.intake.answer(call, index, Err(refusal), effects);
+                    continue;
+                }
+            };
             for key in keys.into_iter().flatten() {
                 here.insert(key, accepted.len());
             }
-            let position = self.intake.next;
-            let shard = &mut self.shards[usize::from(ShardNo::of(publication.tenant).0)];
-            let event = shard.accept(publication, position, now, self.common.config.backlog_max);
             self.intake.next = event.last_position().plus(1);
             self.common.counts.accepted += 1;
             self.common.counts.owed += event.deliveries.len() as u64;
@@ -426,6 +433,7 @@ impl<R> Node<R> {
                 Start::Due => None,
             };
             let Some(slot) = self.shards[shard].slots.get_mut(&owed.endpoint) else { continue };
+            slot.arriving = slot.arriving.saturating_sub(1);
             let position = event.position.plus(1 + n as u64);
             let delivery = DeliveryRef {
                 position,

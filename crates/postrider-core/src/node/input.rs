@@ -254,6 +254,8 @@ impl State {
 pub struct Counts {
     /// Events accepted.
     pub accepted: u64,
+    /// Events refused because their tenant's quota is used up.
+    pub refused: u64,
     /// Deliveries owed.
     pub owed: u64,
     /// Attempts acknowledged.

@@ -25,8 +25,10 @@ pub use crate::shard::CHANGING;
 
 use self::commit::Intake;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
+use crate::matching::Candidate;
 use crate::record::ErrorKind;
 use crate::shard::{Readiness, Shard};
+use crate::tenant::Quotas;
 use crate::time::Timestamp;
 
 /// Attempts that one endpoint may start in its turn.
@@ -83,6 +85,11 @@ impl<R> Node<R> {
         let owner = (restored.tenant, restored.no);
         self.shards[usize::from(ShardNo::of(owner.0).0)].restore(restored, now, &mut self.common);
         self.poke(owner, now);
+    }
+
+    /// Limits what a tenant may take up, from now on; one that was never limited has no bounds.
+    pub fn set_quotas(&mut self, tenant: TenantNo, quotas: Quotas, now: Timestamp) {
+        self.shards[usize::from(ShardNo::of(tenant).0)].set_quotas(tenant, quotas, now);
     }
 
     /// Something happened.
@@ -180,6 +187,7 @@ impl<R> Node<R> {
             shard.slots.remove(&owner.1);
             return;
         }
+        slot.settle_count();
         slot.overtake(now, &mut self.common);
         slot.want_pages(now, &mut self.common);
         let mut wake = slot.next_duty(now);
@@ -314,6 +322,23 @@ impl<R> Node<R> {
     /// How an endpoint stands.
     pub fn standing(&self, tenant: TenantNo, endpoint: EndpointNo) -> Option<Standing> {
         self.shards[usize::from(ShardNo::of(tenant).0)].standing(endpoint)
+    }
+
+    /// How many deliveries of a tenant are pending, over all its endpoints, as far as known.
+    pub fn pending(&self, tenant: TenantNo) -> u64 {
+        self.shards[usize::from(ShardNo::of(tenant).0)].pending(tenant)
+    }
+
+    /// Some endpoints of a tenant as they stand to an event of this type, by what decides when one is accepted; `None` for an
+    /// endpoint that does not exist (any more).
+    pub fn candidates(
+        &self,
+        tenant: TenantNo,
+        event_type: &str,
+        endpoints: &[EndpointNo],
+    ) -> Vec<Option<Candidate>> {
+        let shard = &self.shards[usize::from(ShardNo::of(tenant).0)];
+        shard.candidates(tenant, event_type, endpoints, self.common.config.backlog_max)
     }
 
     /// How long the endpoint at the head of the ring has waited for its turn.

@@ -4,12 +4,15 @@
 //! inputs and the time, and collects what is to be done.
 
 mod drop;
+mod judge;
 mod lane;
 mod outcome;
 mod page;
+mod pending;
 mod request;
 mod slot;
 mod start;
+mod tenant;
 
 use rustc_hash::FxHashMap;
 
@@ -23,10 +26,12 @@ use crate::id::{EndpointNo, Position, TenantNo};
 use crate::node::common::Common;
 use crate::node::{Restored, Standing, State};
 use crate::policy::Policy;
-use crate::publication::Publication;
+use crate::publication::{Publication, Refusal};
 use crate::record::{Accepted, Event, KeyHash, LaneKey, Owed, Place, Reason, Start};
-use crate::subscription::Subscriptions;
+use crate::tenant::Quotas;
 use crate::time::Timestamp;
+
+use self::tenant::Tenant;
 
 /// A delivery that is being attempted.
 pub(crate) struct Flight {
@@ -41,7 +46,7 @@ type Flights = FxHashMap<Position, Flight>;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Shard {
-    subscriptions: FxHashMap<TenantNo, Subscriptions>,
+    tenants: FxHashMap<TenantNo, Tenant>,
     pub(crate) slots: FxHashMap<EndpointNo, Slot>,
     /// Deliveries that are being attempted.
     pub(crate) flights: Flights,
@@ -53,10 +58,11 @@ impl Shard {
     pub(crate) fn restore(&mut self, restored: Restored, now: Timestamp, common: &mut Common) {
         let Restored { no, tenant, policy, deleted, health, last_sequence, has_pending, blocking, held } =
             restored;
+        let owner = self.tenants.entry(tenant).or_default();
         if !deleted {
-            self.subscriptions.entry(tenant).or_default().insert(no, &policy.patterns);
+            owner.insert(no, &policy);
         }
-        let mut slot = Slot::new(no, tenant, policy, now);
+        let mut slot = Slot::new(no, tenant, policy, &owner.pending, now);
         slot.sequence = last_sequence;
         slot.deleted = deleted;
         if let Some(at) = health.tripped_at {
@@ -101,22 +107,22 @@ impl Shard {
         now: Timestamp,
         common: &mut Common,
     ) {
-        let index = self.subscriptions.entry(tenant).or_default();
+        let owner = self.tenants.entry(tenant).or_default();
         let Some(slot) = self.slots.get_mut(&no) else {
-            index.insert(no, &policy.patterns);
-            self.slots.insert(no, Slot::new(no, tenant, policy, now));
+            owner.insert(no, &policy);
+            self.slots.insert(no, Slot::new(no, tenant, policy, &owner.pending, now));
             return;
         };
-        index.remove(no, &slot.policy.patterns);
-        index.insert(no, &policy.patterns);
+        owner.remove(no, &slot.policy);
+        owner.insert(no, &policy);
         slot.change(policy, now, common);
     }
 
     /// Removes an endpoint; its pending work is ended in steps.
     pub(crate) fn delete_endpoint(&mut self, no: EndpointNo, now: Timestamp, common: &mut Common) {
-        let Some(slot) = self.slots.get_mut(&no) else { return };
-        if let Some(index) = self.subscriptions.get_mut(&slot.tenant) {
-            index.remove(no, &slot.policy.patterns);
+        let Some(slot) = self.slots.get_mut(&no).filter(|slot| !slot.deleted) else { return };
+        if let Some(owner) = self.tenants.get_mut(&slot.tenant) {
+            owner.remove(no, &slot.policy);
         }
         slot.deleted = true;
         slot.drained = false;
@@ -137,18 +143,33 @@ impl Shard {
         for &no in &gone {
             self.delete_endpoint(no, now, common);
         }
-        self.subscriptions.remove(&tenant);
+        self.tenants.remove(&tenant);
         gone
     }
 
+    /// Limits what a tenant may take up.
+    pub(crate) fn set_quotas(&mut self, tenant: TenantNo, quotas: Quotas, now: Timestamp) {
+        self.tenants.entry(tenant).or_default().set_quotas(quotas, now);
+    }
+
+    /// How many deliveries of a tenant are pending, as far as known.
+    pub(crate) fn pending(&self, tenant: TenantNo) -> u64 {
+        self.tenants.get(&tenant).map_or(0, |tenant| tenant.pending.get())
+    }
+
     /// Decides whom an event is owed to. Sequence numbers are given here.
+    ///
+    /// # Errors
+    /// Why its tenant may not have another one accepted now.
     pub(crate) fn accept(
         &mut self,
         publication: Publication,
         position: Position,
         now: Timestamp,
         backlog_max: u64,
-    ) -> Accepted {
+    ) -> Result<Accepted, Refusal> {
+        let tenant = self.tenants.get_mut(&publication.tenant);
+        let tenant = tenant.map(|tenant| tenant.admit(now).map(|()| &*tenant)).transpose()?;
         let event = Event {
             position,
             tenant: publication.tenant,
@@ -166,8 +187,11 @@ impl Shard {
         let subject = event.subject.as_deref().map(|subject| KeyHash::subject(event.tenant, subject));
         let own_id = event.own_id.as_deref().map(|id| KeyHash::own_id(event.tenant, id));
         let mut deliveries = Vec::new();
-        if let Some(index) = self.subscriptions.get(&event.tenant) {
-            index.matching(&event.event_type, &mut self.matching);
+        if let Some(tenant) = tenant {
+            tenant.subscriptions.matching(&event.event_type, &mut self.matching);
+            if tenant.filters() {
+                judge::keep_passing(&mut self.matching, &self.slots, &event.attributes, &event.data);
+            }
             deliveries.reserve_exact(self.matching.len());
             for no in &self.matching {
                 let Some(slot) = self.slots.get_mut(no) else { continue };
@@ -180,7 +204,7 @@ impl Shard {
             }
         }
         let idempotency = publication.idempotency.or(own_id).zip(publication.body);
-        Accepted { event: std::sync::Arc::new(event), deliveries, idempotency, own_id, key, subject }
+        Ok(Accepted { event: std::sync::Arc::new(event), deliveries, idempotency, own_id, key, subject })
     }
 
     /// How an endpoint stands.
@@ -195,28 +219,33 @@ impl Shard {
         Some(Standing {
             state,
             sequence: slot.sequence,
-            pending: slot.pending,
+            pending: slot.pending.get(),
             failing_since: slot.failing_since,
         })
     }
 }
 
 impl Slot {
-    /// How a delivery begins that is accepted now.
-    fn receive(&mut self, key: Option<KeyHash>, backlog_max: u64) -> Start {
-        let skipped = if self.disabled.is_some() {
+    /// Why it does not take what comes now.
+    fn skips(&self, backlog_max: u64) -> Option<Reason> {
+        if self.disabled.is_some() {
             Some(Reason::EndpointDisabled)
         } else if !self.policy.enabled && self.policy.pause_skips {
             Some(Reason::Paused)
-        } else if self.pending >= backlog_max {
+        } else if self.pending.get() >= backlog_max {
             Some(Reason::BacklogFull)
         } else {
             None
-        };
-        if let Some(reason) = skipped {
+        }
+    }
+
+    /// How a delivery begins that is accepted now.
+    fn receive(&mut self, key: Option<KeyHash>, backlog_max: u64) -> Start {
+        if let Some(reason) = self.skips(backlog_max) {
             return Start::Skipped(reason);
         }
-        self.pending += 1;
+        self.pending.begin();
+        self.arriving += 1;
         match key.map(KeyHash::lane).filter(|_| self.ordered) {
             Some(lane) if self.holds_new(lane) => Start::Held(lane),
             _ => Start::Due,

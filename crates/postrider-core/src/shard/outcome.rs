@@ -255,7 +255,7 @@ impl Slot {
         now: Timestamp,
         common: &mut Common,
     ) {
-        self.pending = self.pending.saturating_sub(1);
+        self.pending.end();
         if let Some(key) = entry.lane {
             common.releases.push(((self.tenant, self.no), key, entry.position()));
             common.urgent_commit |=

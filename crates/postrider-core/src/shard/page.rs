@@ -321,7 +321,7 @@ impl Slot {
         } else {
             self.take_from_memory(position, common);
         }
-        self.pending = self.pending.saturating_sub(1);
+        self.pending.end();
         self.settling += 1;
         if let Some(key) = row.lane
             && (waits || self.lanes.get(&key).is_some_and(|l| l.head == Some(position)))
@@ -389,7 +389,7 @@ impl Shard {
                 slot.expiring = slot.expiring.or((page.rows.len() >= page.load.entries).then_some(before));
                 slot.end_page(page, flights, now, common);
             }
-            What::Count => slot.pending = slot.pending.max(page.count),
+            What::Count => slot.pending.found(page.count),
         }
     }
 

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use super::lane::Lane;
 use super::outcome::NEAR;
 use super::page::LOW_WATER;
+use super::pending::{Pending, Total};
 use crate::breaker::Breaker;
 use crate::id::{EndpointNo, Position, TenantNo};
 use crate::node::What;
@@ -87,8 +88,11 @@ pub(crate) struct Slot {
     pub(crate) policy: Arc<Policy>,
     /// The last sequence number given.
     pub(crate) sequence: u64,
-    pub(crate) pending: u64,
+    pub(crate) pending: Pending,
+    /// What was pending at the start is counted, or being counted.
     pub(crate) counted: bool,
+    /// Deliveries whose beginning is not known to be durable: nothing else here shows them.
+    pub(crate) arriving: u32,
 
     /// Asked for by a person: passes over schedule and breaker.
     pub(crate) urgent: VecDeque<Entry>,
@@ -149,7 +153,13 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(no: EndpointNo, tenant: TenantNo, policy: Policy, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        no: EndpointNo,
+        tenant: TenantNo,
+        policy: Policy,
+        owed: &Total,
+        now: Timestamp,
+    ) -> Self {
         let pacer = policy.per_second.map(|n| Pacer::new(n, now));
         let ordered = policy.ordered;
         let mut slot = Self {
@@ -157,8 +167,9 @@ impl Slot {
             tenant,
             policy: Arc::new(policy),
             sequence: 0,
-            pending: 0,
+            pending: Pending::part_of(owed),
             counted: true,
+            arriving: 0,
             urgent: VecDeque::new(),
             fresh: VecDeque::new(),
             retries: BTreeMap::new(),
@@ -240,7 +251,22 @@ impl Slot {
 
     /// Whether anything may be pending.
     pub(crate) fn may_owe(&self) -> bool {
-        self.pending > 0 || self.has_stored() || !self.lanes.is_empty()
+        self.pending.get() > 0 || self.has_stored() || !self.lanes.is_empty()
+    }
+
+    /// Corrects the count of what is pending when nothing is: after a start it is only as good as a count of the store can be
+    /// while deliveries end.
+    pub(crate) fn settle_count(&mut self) {
+        if self.pending.get() == 0 || self.arriving > 0 || self.entries > 0 || self.settling > 0 {
+            return;
+        }
+        let elsewhere = match self.ended() {
+            Some(_) => !self.drained,
+            None => self.has_stored() || !self.lanes.is_empty(),
+        };
+        if self.counted && !elsewhere && !self.loading.any() {
+            self.pending.clear();
+        }
     }
 
     /// Entries in memory that are of use before those of a page would be; not those that wait behind others.

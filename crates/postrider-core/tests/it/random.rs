@@ -329,6 +329,7 @@ impl Driver {
         if world.node.memory() != (0, 0) {
             world.fail(&format!("still in memory: {:?}", world.node.memory()));
         }
+        world.check_counts();
         self.check_answers(world);
         check_verdicts(world);
     }

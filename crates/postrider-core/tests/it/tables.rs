@@ -1,11 +1,18 @@
 //! One behaviour each, in a world where everything else works.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use postrider_core::id::{EndpointNo, Position};
+use bytes::Bytes;
+use postrider_core::event::Sample;
+use postrider_core::filter::Filters;
+use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::matching::{self, Candidate};
 use postrider_core::node::{CHANGING, Directive, NodeConfig, Reply, State};
 use postrider_core::publication::{Publication, Refusal};
 use postrider_core::record::{ErrorKind, KeyHash, Reason, Status, Trigger};
+use postrider_core::subscription::Pattern;
+use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
 
 use crate::store::Row;
@@ -330,6 +337,198 @@ fn what_is_pending_for_too_long_ends_as_expired_all_of_it() {
     assert!(w.store.rows.values().all(|r| r.reason == Some(Reason::Expired)));
 }
 
+fn filters(text: &str) -> Option<Arc<Filters>> {
+    Filters::parse(text).unwrap().map(Arc::new)
+}
+
+fn with_data(attributes: &'static str, data: &'static str) -> Publication {
+    Publication {
+        attributes: Bytes::from_static(attributes.as_bytes()),
+        data: Bytes::from_static(data.as_bytes()),
+        ..event(None)
+    }
+}
+
+#[test]
+fn what_a_filter_keeps_out_is_not_owed_and_takes_no_sequence_number() {
+    let mut w = with_endpoint(|p| p.filters = filters(r#"{"data":[{"pointer":"/n","op":"gte","value":2}]}"#));
+    w.put(2, |p| p.filters = filters(r#"{"attributes":{"kind":["a"]}}"#));
+    w.put(3, |_| {});
+    run(&mut w, secs(1));
+    w.crash();
+    let call = w.publish(vec![
+        with_data("", r#"{"n":1}"#),
+        with_data(r#"{"kind":"a"}"#, r#"{"n":2.0}"#),
+        with_data(r#"{"kind":"b"}"#, "3"),
+    ]);
+    run(&mut w, secs(1));
+    let owed: Vec<usize> =
+        published(&w, call).iter().map(|answer| answer.as_ref().unwrap().deliveries).collect();
+    assert_eq!(owed, [1, 3, 1]);
+    let sequence = |w: &World, no| w.node.standing(TENANT, EndpointNo(no)).unwrap().sequence;
+    assert_eq!([1, 2, 3].map(|no| sequence(&w, no)), [1, 1, 3]);
+    // A change of the filters holds for what comes after it.
+    w.put(1, |p| p.filters = None);
+    w.put(3, |p| p.filters = filters(r#"{"data":[{"pointer":"/n","op":"exists","value":true}]}"#));
+    w.publish(vec![with_data("", "{}")]);
+    run(&mut w, secs(1));
+    assert_eq!([1, 2, 3].map(|no| sequence(&w, no)), [2, 1, 3]);
+    w.delete(3);
+    run(&mut w, secs(1));
+    w.publish(vec![with_data("", r#"{"n":1}"#)]);
+    run(&mut w, secs(1));
+    assert_eq!([1, 2].map(|no| sequence(&w, no)), [3, 1]);
+    assert!(w.store.rows.values().all(|row| row.status == Status::Succeeded));
+}
+
+#[test]
+fn who_asks_is_told_whom_an_event_would_be_owed_to_and_what_would_become_of_it() {
+    let mut w = world();
+    let of_type = |text: &str| vec![Pattern::parse(text).unwrap()];
+    w.put(1, |p| p.patterns = of_type("card.*"));
+    w.put(2, |p| p.patterns = of_type("account.*"));
+    w.put(3, |p| {
+        p.filters = filters(r#"{"attributes":{"kind":["a"]},"data":[{"pointer":"/n","op":"gt","value":1}]}"#)
+    });
+    w.put(4, |p| p.enabled = false);
+    w.put(5, |p| (p.enabled, p.pause_skips) = (false, true));
+    w.put(6, |_| {});
+    w.put(7, |_| {});
+    w.put_for(8, TenantNo(2), |_| {});
+    w.mode(6, Mode::Always(Answer::error(ErrorKind::Connect)));
+    w.answers(7, [Answer::status(410)]);
+    w.publish((0..8).map(|_| event(None)).collect());
+    run(&mut w, secs(3));
+    let judge = |w: &World, body: &str| -> Vec<String> {
+        let numbers: Vec<EndpointNo> = (1..=9).map(EndpointNo).collect();
+        let sample = Sample::parse(body.as_bytes()).unwrap();
+        let candidates = w.node.candidates(TENANT, &sample.event_type, &numbers);
+        let judged = |candidate: Option<Candidate>| {
+            let judged = matching::judge(&sample, &[candidate?]);
+            Some(format!("{} {}", judged[0].matches, judged[0].reason))
+        };
+        candidates.into_iter().map(|candidate| judged(candidate).unwrap_or("unknown".into())).collect()
+    };
+    assert_eq!(
+        judge(&w, r#"{"type":"card.used","attributes":{"kind":"a"},"data":{"n":1.5}}"#),
+        [
+            "true card.* covers card.used",
+            "false no event type of it covers card.used",
+            "true * covers card.used, and its filters hold",
+            "true * covers card.used; it would be held until the endpoint is enabled",
+            "true * covers card.used; it would be skipped: paused",
+            "true * covers card.used; it would be held until the endpoint can be reached again",
+            "true * covers card.used; it would be skipped: endpoint_disabled",
+            "unknown",
+            "unknown",
+        ]
+    );
+    for (body, third) in [
+        (r#"{"type":"card.used"}"#, "false the attribute kind is missing"),
+        (
+            r#"{"type":"card.used","attributes":{"kind":"b"}}"#,
+            "false the attribute kind has none of the values",
+        ),
+        (r#"{"type":"card.used","attributes":{"kind":"a"},"data":null}"#, "false /n is missing"),
+        (r#"{"type":"card.used","attributes":{"kind":"a"},"data":{"n":1.0}}"#, "false /n is not gt"),
+    ] {
+        assert_eq!(judge(&w, body)[2], third, "{body}");
+    }
+    // It says what is done: the event is owed to those, and to nobody else.
+    let before: Vec<u64> =
+        (1..=7).map(|no| w.node.standing(TENANT, EndpointNo(no)).unwrap().sequence).collect();
+    let matches: Vec<bool> = judge(&w, r#"{"type":"card.used","attributes":{"kind":"a"},"data":{"n":2}}"#)
+        [..7]
+        .iter()
+        .map(|j| j.starts_with("true"))
+        .collect();
+    w.publish(vec![with_data(r#"{"kind":"a"}"#, r#"{"n":2}"#)]);
+    run(&mut w, secs(1));
+    let owed: Vec<bool> = (1..=7)
+        .zip(before)
+        .map(|(no, before)| w.node.standing(TENANT, EndpointNo(no)).unwrap().sequence > before)
+        .collect();
+    assert_eq!(owed, matches);
+}
+
+fn refused(answers: &[Result<postrider_core::publication::Receipt, Refusal>], quota: &str) -> Vec<bool> {
+    let by_quota =
+        |refusal: &Refusal| matches!(refusal, Refusal::OverQuota { quota: name, .. } if *name == quota);
+    assert!(answers.iter().all(|answer| answer.as_ref().err().is_none_or(by_quota)), "{answers:?}");
+    answers.iter().map(Result::is_err).collect()
+}
+
+#[test]
+fn abuse_a82_a_tenant_that_owes_what_it_may_owe_gets_nothing_more_accepted_until_something_ends() {
+    let mut w = with_endpoint(|_| {});
+    w.put(2, |_| {});
+    w.put_for(3, TenantNo(2), |_| {});
+    w.quotas(TENANT, Quotas { pending: Some(5), ..Quotas::default() });
+    w.quotas(TenantNo(2), Quotas::default());
+    for no in 1..=3 {
+        w.mode(no, Mode::Hang);
+    }
+    run(&mut w, secs(1));
+    // An event is taken whole: the third passes the quota by one.
+    let call = w.publish(vec![event(None), event(None), event(None), event(None), keyed(7, 1)]);
+    run(&mut w, secs(1));
+    assert_eq!(refused(published(&w, call), "pending"), [false, false, false, true, true]);
+    assert_eq!(w.node.pending(TENANT), 6);
+    let other = w.publish((0..10).map(|_| Publication { tenant: TenantNo(2), ..event(None) }).collect());
+    run(&mut w, secs(1));
+    assert!(published(&w, other).iter().all(Result::is_ok));
+    // What a crash finds pending counts too.
+    w.crash();
+    run(&mut w, secs(1));
+    let call = w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(refused(published(&w, call), "pending"), [true]);
+    for no in 1..=2 {
+        w.mode(no, Mode::Always(Answer::ok()));
+    }
+    let under_way: Vec<u64> = w.flying.keys().copied().collect();
+    under_way.into_iter().for_each(|id| w.finish(id));
+    run(&mut w, secs(100));
+    assert_eq!(w.node.pending(TENANT), 0);
+    let call = w.publish(vec![keyed(7, 1)]);
+    run(&mut w, secs(1));
+    assert!(published(&w, call)[0].is_ok(), "a key that was refused is still free");
+}
+
+#[test]
+fn abuse_a82_events_beyond_the_rate_are_refused_and_a_known_key_still_gets_its_answer() {
+    let mut w = with_endpoint(|_| {});
+    w.quotas(TENANT, Quotas { events_per_second: Some(4), ..Quotas::default() });
+    let call = w.publish((0..6_u64).map(|n| keyed(n.into(), 1)).collect());
+    run(&mut w, ms(10));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false, false, false, false, true, true]);
+    let Err(Refusal::OverQuota { retry_after, allowed, .. }) = published(&w, call)[4] else { panic!() };
+    assert!(retry_after <= ms(250) && retry_after > ms(240) && allowed == 4, "{retry_after:?}");
+    // Known keys cost nothing, in whatever company.
+    let again = w.publish(vec![keyed(0, 1), keyed(9, 1), keyed(3, 1), keyed(0, 2)]);
+    run(&mut w, ms(10));
+    let answers = published(&w, again);
+    assert!(answers[0].is_ok() && answers[2].is_ok());
+    assert!(
+        matches!(answers[1], Err(Refusal::OverQuota { .. }))
+            && matches!(answers[3], Err(Refusal::Conflict(_)))
+    );
+    run(&mut w, ms(500));
+    let call = w.publish((0..4).map(|_| event(None)).collect());
+    run(&mut w, ms(10));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false, false, true, true]);
+    // Another quota is in force for what comes next, and a pause earns a second's worth at most.
+    w.quotas(TENANT, Quotas { events_per_second: Some(2), ..Quotas::default() });
+    run(&mut w, secs(60));
+    let call = w.publish((0..3).map(|_| event(None)).collect());
+    run(&mut w, ms(10));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false, false, true]);
+    w.quotas(TENANT, Quotas::default());
+    let call = w.publish((0..100).map(|_| event(None)).collect());
+    run(&mut w, secs(1));
+    assert_eq!(refused(published(&w, call), "events_per_second"), [false; 100]);
+}
+
 #[test]
 fn a_deleted_endpoint_is_cancelled_in_steps_and_forgotten() {
     let mut w = with_endpoint(|p| p.ordered = true);
@@ -339,6 +538,7 @@ fn a_deleted_endpoint_is_cancelled_in_steps_and_forgotten() {
     w.delete(1);
     run(&mut w, secs(20));
     assert!(w.store.rows.values().all(|r| !r.pending()));
+    assert_eq!(w.node.pending(TENANT), 0);
     assert!(w.store.rows.values().any(|r| r.reason == Some(Reason::EndpointDeleted)));
     assert_eq!(w.node.standing(TENANT, EndpointNo(1)), None);
     assert_eq!(w.node.memory(), (0, 0));

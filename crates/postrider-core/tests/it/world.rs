@@ -15,6 +15,7 @@ use postrider_core::policy::Policy;
 use postrider_core::publication::Publication;
 use postrider_core::record::{AttemptRecord, Edit, ErrorKind, Group, KeyHash, Place, TestRecord, Trigger};
 use postrider_core::subscription::Pattern;
+use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
 
 use crate::rng::Rng;
@@ -155,6 +156,8 @@ pub(crate) struct World {
     pub(crate) hold_slack: Duration,
     /// Until when receivers asked not to be called.
     retry_after: BTreeMap<EndpointNo, Timestamp>,
+    quotas: BTreeMap<TenantNo, Quotas>,
+    crashed: bool,
 }
 
 pub(crate) const fn ms(n: u64) -> Duration {
@@ -171,6 +174,7 @@ pub(crate) fn policy() -> Policy {
     Policy {
         version: 1,
         patterns: vec![Pattern::All],
+        filters: None,
         enabled: true,
         pause_skips: false,
         ordered: false,
@@ -238,6 +242,8 @@ impl World {
             holding: BTreeMap::new(),
             hold_slack: secs(120),
             retry_after: BTreeMap::new(),
+            quotas: BTreeMap::new(),
+            crashed: false,
         }
     }
 
@@ -326,6 +332,12 @@ impl World {
         let call = self.call();
         self.input(Input::Edit(vec![Change { edit, policy: Some(policy) }], call));
         call
+    }
+
+    pub(crate) fn quotas(&mut self, tenant: TenantNo, quotas: Quotas) {
+        self.note(|| format!("quotas of {tenant:?}: {quotas:?}"));
+        self.quotas.insert(tenant, quotas);
+        self.node.set_quotas(tenant, quotas, self.now);
     }
 
     pub(crate) fn delete(&mut self, no: u32) -> u64 {
@@ -816,6 +828,10 @@ impl World {
         self.now = self.now + ms(1);
         self.config.writer += 1;
         self.node = Node::new(self.config.clone(), self.store.committed, self.now);
+        self.crashed = true;
+        for (tenant, quotas) in &self.quotas {
+            self.node.set_quotas(*tenant, *quotas, self.now);
+        }
         self.policies.clear();
         for restored in self.store.recover() {
             self.policies.insert(restored.no, restored.policy.clone());
@@ -844,8 +860,42 @@ impl World {
         if (entries == 0) != (bytes == 0) {
             self.fail(&format!("{entries} entries with {bytes} bytes"));
         }
+        self.check_pending();
         if self.node.in_flight() != self.flying.len() {
             self.fail(&format!("{} in flight, it says {}", self.flying.len(), self.node.in_flight()));
+        }
+    }
+
+    /// What a tenant owes is what its endpoints owe.
+    fn check_pending(&self) {
+        // Some may be on their way to the store.
+        let all_known = self.policies.keys().all(|no| self.store.endpoints.contains_key(no));
+        let mut sums: BTreeMap<TenantNo, (u64, bool)> = BTreeMap::new();
+        for (no, endpoint) in &self.store.endpoints {
+            let (sum, exact) = sums.entry(endpoint.tenant).or_insert((0, all_known));
+            match self.node.standing(endpoint.tenant, *no) {
+                Some(standing) => *sum += standing.pending,
+                // A removed one owes on until that is cancelled.
+                None => *exact = false,
+            }
+        }
+        for (tenant, (sum, exact)) in sums {
+            let total = self.node.pending(tenant);
+            if total < sum || (exact && total != sum) {
+                self.fail(&format!("{tenant:?} owes {total}, its endpoints {sum}"));
+            }
+        }
+    }
+
+    /// Nothing is under way: then what is counted as pending is pending in the store. After a crash that is so where nothing is.
+    pub(crate) fn check_counts(&self) {
+        for (no, pending) in &self.store.pending {
+            let endpoint = &self.store.endpoints[no];
+            let counted = self.node.standing(endpoint.tenant, *no).map(|standing| standing.pending);
+            let stored = pending.len() as u64;
+            if counted.is_some_and(|counted| counted != stored) && (!self.crashed || stored == 0) {
+                self.fail(&format!("{no:?} owes {stored}, counted are {counted:?}"));
+            }
         }
     }
 

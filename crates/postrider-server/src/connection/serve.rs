@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,13 +68,13 @@ enum Signal {
 
 /// Serves connections until `shutdown` is ready; then finishes the requests under way, for at most the grace time.
 ///
-/// Every answer comes from `answer`.
+/// Every answer comes from `answer`, which is told from which address the request came.
 ///
 /// # Errors
 /// When the listener cannot accept connections any more, whatever one waits for. Connections then end at once.
 pub(crate) async fn serve_with<F>(
     listener: TcpListener,
-    answer: impl Fn(Request<Body>) -> F + Clone + Send + 'static,
+    answer: impl Fn(IpAddr, Request<Body>) -> F + Clone + Send + 'static,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()>
@@ -86,7 +87,7 @@ where
     let (signal, _) = watch::channel(Signal::Serve);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
             accepted = accept(&listener) => accepted?,
         };
@@ -95,7 +96,9 @@ where
         let most = if places.available_permits() < crowded { CROWDED_PATIENCE } else { Duration::MAX };
         let patience = Patience { idle: config.idle_timeout.min(most), head: config.head_timeout.min(most) };
         let io = Guarded::new(stream, patience);
-        tokio::spawn(connection(io, place, Arc::clone(&builder), answer.clone(), signal.subscribe()));
+        let answer = answer.clone();
+        let answer = move |request| answer(peer, request);
+        tokio::spawn(connection(io, place, Arc::clone(&builder), answer, signal.subscribe()));
     }
     drop(listener);
     signal.send_replace(Signal::Finish);
@@ -106,15 +109,15 @@ where
     Ok(())
 }
 
-/// The next connection. A fault of one connection concerns nobody else; where the system has run out of something,
+/// The next connection, and from where it is. A fault of one connection concerns nobody else; where the system has run out of something,
 /// waiting is all that helps.
-async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Best effort: without it answers are only slower.
                 let _ = stream.set_nodelay(true);
-                return Ok(stream);
+                return Ok((stream, peer.ip()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if is_for_good(&error) => return Err(error),

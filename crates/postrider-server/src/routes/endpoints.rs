@@ -4,12 +4,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode, Uri};
-use postrider_core::endpoint::EndpointConfig;
-use postrider_core::json::Object;
+use postrider_core::endpoint::{EndpointConfig, Rotation};
+use postrider_core::event::Sample;
+use postrider_core::id::EndpointId;
+use postrider_core::json::{Members, Object};
 use postrider_core::subscription::is_type_name;
 use postrider_core::token::Scope;
 use postrider_engine::{EndpointState, EndpointView, Tenant};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::deliveries::AttemptBody;
 use super::path::Path;
@@ -85,6 +87,42 @@ pub(super) async fn get(
     Ok(answer(StatusCode::OK, &shown(&tenant, &app.engine().endpoint(tenant.no, &id)?)))
 }
 
+/// Make an endpoint under an id of the caller's own, or replace the one that has it.
+///
+/// Of one that is replaced, absent fields go to their defaults, save for secrets: the signing secret stays, and so does the
+/// credential where `auth` has the same `type`. Where the URL moves to another host, the credential must come with it. Ids
+/// that begin with `ep_` are the server's to give: under them an endpoint is replaced, and never made (404); `match` is the
+/// name of a call, and no id (405). An endpoint that is made under the id of a removed one is another one: its sequence begins
+/// anew.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "putEndpoint",
+    params(("tenant" = String, Path), ("id" = String, Path, description = "1 to 128 of A-Z a-z 0-9 . _ : -")),
+    request_body = schema::EndpointSpec, responses(
+    (status = 200, body = schema::Endpoint, description = "Replaced"),
+    (status = 201, body = schema::Endpoint, description = "Made"),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(request.uri())?;
+    let body = body::document(request).await?;
+    let id: EndpointId = id.parse().map_err(|fault| Problem::fault("/id", fault))?;
+    let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
+    let fresh = engine.fresh_secret()?;
+    let change = |before: Option<&EndpointConfig>| match before {
+        Some(before) => before.replace_judged(&body, &judge).map_err(Problem::from),
+        None => EndpointConfig::parse_create_judged(&body, fresh, &judge).map_err(Problem::from),
+    };
+    let (endpoint, made) = engine.put_endpoint(tenant.no, id, change).await?;
+    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(answer(status, &shown(&tenant, &endpoint)))
+}
+
 /// Change an endpoint by a JSON merge patch (RFC 7396). Absent fields stay, secrets too; null goes back to the default.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "patchEndpoint",
     params(("tenant" = String, Path), ("id" = String, Path)),
@@ -149,7 +187,64 @@ pub(super) async fn secret(
     Ok(super::secret_json(StatusCode::OK, &json!({"secret": secret.reveal()})))
 }
 
+/// Change the signing secret, and show the new one. The old one goes on signing beside it for a while.
+///
+/// Rotating again within that time keeps those that still sign, the newest three of them at most. A body is not needed.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/secret/rotate", tag = "endpoints",
+    operation_id = "rotateEndpointSecret", params(("tenant" = String, Path), ("id" = String, Path)),
+    request_body = Option<schema::RotationSpec>, responses(
+    (status = 200, body = schema::Secret),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn rotate(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(request.uri())?;
+    let body = body::optional_document(request).await?;
+    let rotation = Rotation::parse(&body, app.engine().fresh_secret()?)?;
+    app.engine().rotate_secret(tenant.no, &id, &rotation).await?;
+    Ok(super::secret_json(StatusCode::OK, &json!({"secret": rotation.secret.reveal()})))
+}
+
+/// Tell of each endpoint whether an event would be owed to it, and why (not). Nothing is published.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/match", tag = "endpoints", operation_id = "matchEndpoints",
+    params(("tenant" = String, Path), schema::Paging), request_body = schema::EventSample, responses(
+    (status = 200, body = Page<schema::Match>),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn find_matches(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksRead)?;
+    let mut query = Query::of(request.uri())?;
+    let page = query.page(List::Matches, tenant.id.as_str());
+    query.finish()?;
+    let body = body::document_within(request, app.engine().config().max_event_bytes).await?;
+    let sample = Sample::parse(&body)?;
+    let found = app.engine().match_endpoints(tenant.no, &sample, page.after_text(), page.limit + 1);
+    let next_cursor = view::next(&found, page.limit, |(last, _)| {
+        cursor::write(List::Matches, tenant.id.as_str(), last.as_str().as_bytes())
+    });
+    let data: Vec<_> = found
+        .iter()
+        .take(page.limit)
+        .map(|(id, judged)| json!({"endpoint": id.as_str(), "matches": judged.matches, "reason": judged.reason}))
+        .collect();
+    Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
+}
+
 /// Send an example of an event type now, and answer with the attempt.
+///
+/// Tests are bounded: ten at once and then one every two seconds for a tenant, and for a host and port, whoever asks, twenty
+/// at once and then one a second.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/test", tag = "endpoints", operation_id = "testEndpoint",
     params(("tenant" = String, Path), ("id" = String, Path)), request_body = schema::TestSpec, responses(
     (status = 200, body = AttemptBody),
@@ -181,7 +276,7 @@ pub(super) async fn test(
     Ok(answer(StatusCode::OK, &AttemptBody::from(&attempt)))
 }
 
-pub(super) fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> {
+pub(super) fn shown(tenant: &Tenant, view: &EndpointView) -> Members {
     let mut shown = view.config.view();
     let (state, retry_at, reason) = match &view.standing.state {
         EndpointState::Active => ("active", None, None),
@@ -201,6 +296,6 @@ pub(super) fn shown(tenant: &Tenant, view: &EndpointView) -> Map<String, Value> 
         ("retry_at", json!(retry_at)),
         ("reason", json!(reason)),
     ];
-    shown.extend(further.map(|(name, value)| (name.to_owned(), value)));
+    shown.extend(further.map(|(name, value)| (name.to_owned(), value.into())));
     shown
 }

@@ -30,8 +30,8 @@ const ANSWER_BYTES: usize = 64;
 /// Publish one event, an array of events, or lines of JSON with one event each.
 ///
 /// 202 means that the event and all its deliveries are durable. An array and lines are answered item by item, in order,
-/// with errors in place; a single event with its own receipt. A batch of which nothing was accepted, for want of room, is
-/// answered 503 like a single event.
+/// with errors in place; a single event with its own receipt. A batch of which nothing was accepted, for want of room or
+/// because a quota of the tenant is used up, is answered 503 or 429 like a single event.
 #[utoipa::path(post, path = "/v1/events", tag = "events", operation_id = "publishEvents",
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 256 visible ASCII characters; on a batch it stands for `key#index`. The same key with the \
@@ -142,8 +142,8 @@ async fn publish_batch(
     Ok(json_text(StatusCode::ACCEPTED, out))
 }
 
-/// The overload that turned a whole batch away: nothing of it was accepted, so its publisher should come again with all
-/// of it, as with a single event. A batch of which something was accepted has its overloads in place.
+/// What turned a whole batch away for a while, an overload or a quota: nothing of it was accepted, so its publisher should
+/// come again with all of it, as with a single event. A batch of which something was accepted has such answers in place.
 fn overload(answers: &[Result<Receipt, Problem>]) -> Option<&Problem> {
     if answers.iter().any(Result::is_ok) {
         return None;
@@ -151,7 +151,7 @@ fn overload(answers: &[Result<Receipt, Problem>]) -> Option<&Problem> {
     answers
         .iter()
         .filter_map(|answer| answer.as_ref().err())
-        .find(|problem| problem.kind() == Kind::Overloaded)
+        .find(|problem| matches!(problem.kind(), Kind::Overloaded | Kind::TooMany))
 }
 
 /// An event ready to be accepted, if it is within the caller's reach.
@@ -260,16 +260,22 @@ mod tests {
     #[test]
     fn a_batch_of_which_nothing_was_accepted_for_want_of_room_is_an_overload() {
         let full = || Err(Problem::from(Refusal::Overloaded("full")));
+        let wait = std::time::Duration::from_secs(5);
+        let over =
+            || Err(Problem::from(Refusal::OverQuota { quota: "pending", allowed: 1, retry_after: wait }));
         let bad = || Err(Problem::fault("/type", "is missing"));
         let taken = || Ok(Receipt { id: "evt_1".into(), deliveries: 1 });
         let whole = |answers: &[_]| overload(answers).is_some();
         assert!(whole(&[full()]) && whole(&[bad(), full()]));
         assert!(!whole(&[bad()]) && !whole(&[full(), taken()]) && !whole(&[taken()]) && !whole(&[]));
-        let response = overload(&[full()]).unwrap().render("r");
-        assert_eq!(
-            (response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()),
-            (503, "1")
-        );
+        for (answer, status, retry_after) in [(full(), 503, "1"), (over(), 429, "5")] {
+            let response = overload(&[bad(), answer]).unwrap().render("r");
+            assert_eq!(
+                (response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()),
+                (status, retry_after)
+            );
+        }
+        assert!(!whole(&[over(), taken()]));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use postrider_core::id::TenantId;
 use postrider_core::json;
 use postrider_core::tenant::TenantConfig;
 use postrider_core::token::Scope;
-use postrider_engine::Tenant;
+use postrider_engine::error::ServiceError;
+use postrider_engine::{OPERATOR, Tenant};
 use serde_json::{Map, Value};
 
 use super::path::Path;
@@ -40,7 +41,7 @@ pub(super) async fn put(
     let id: TenantId = tenant.parse().map_err(|fault| Problem::fault("/tenant", fault))?;
     let config = TenantConfig::parse(json::utf8(&body)?)?;
     let (tenant, made) = app.engine().put_tenant(id, &config).await?;
-    Ok(super::json(if made { StatusCode::CREATED } else { StatusCode::OK }, &shown(&tenant)))
+    Ok(super::json(if made { StatusCode::CREATED } else { StatusCode::OK }, &shown(&tenant)?))
 }
 
 /// Read a tenant.
@@ -56,7 +57,7 @@ pub(super) async fn get(
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant(&app, &tenant, Scope::Admin)?;
     Query::none(&uri)?;
-    Ok(super::json(StatusCode::OK, &shown(&tenant)))
+    Ok(super::json(StatusCode::OK, &shown(&tenant)?))
 }
 
 /// Remove a tenant with its endpoints and tokens. What is still owed is cancelled.
@@ -91,14 +92,22 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Re
     let next = view::next(&tenants, page.limit, |last| {
         cursor::write(List::Tenants, "", last.id.as_str().as_bytes())
     });
-    let data = tenants.iter().take(page.limit).map(|tenant| shown(tenant)).collect();
+    let data = tenants.iter().take(page.limit).map(|tenant| shown(tenant)).collect::<Result<_, _>>()?;
     Ok(super::json(StatusCode::OK, &Page { data, next_cursor: next }))
 }
 
-fn shown(tenant: &Tenant) -> Map<String, Value> {
-    let mut shown = view::stored(&tenant.doc);
+fn shown(tenant: &Tenant) -> Result<Map<String, Value>, Problem> {
+    let config = TenantConfig::from_stored(&tenant.doc).map_err(|error| {
+        tracing::error!(tenant = tenant.id.as_str(), %error, "a stored tenant cannot be read");
+        Problem::from(ServiceError::Internal)
+    })?;
+    let mut shown = config.public_view();
+    if tenant.id.as_str() == OPERATOR {
+        // It has none.
+        shown.insert("quotas".into(), Value::Null);
+    }
     shown.insert("id".into(), tenant.id.as_str().into());
     shown.insert("created_at".into(), tenant.created_at.rfc3339().into());
     shown.insert("updated_at".into(), tenant.updated_at.rfc3339().into());
-    shown
+    Ok(shown)
 }

@@ -10,7 +10,7 @@ use crate::fixture::Server;
 async fn an_event_owed_to_very_many_says_where_the_rest_of_its_deliveries_is() {
     const ENDPOINTS: usize = 1_005;
     let server = Server::start().await;
-    server.operator("PUT", "/v1/tenants/a", "{}", 201).await;
+    server.operator("PUT", "/v1/tenants/a", r#"{"quotas":{"endpoints":2000}}"#, 201).await;
     let endpoint = r#"{"url":"http://localhost:9999/x","enabled":false}"#;
     for _ in 0..ENDPOINTS {
         server.operator("POST", "/v1/tenants/a/endpoints", endpoint, 201).await;

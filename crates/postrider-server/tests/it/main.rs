@@ -3,5 +3,6 @@
 
 mod api;
 mod connection;
+mod endpoints;
 mod fixture;
 mod lookup;

@@ -1,11 +1,13 @@
-//! `endpoints`: create, list, show, delete, test; read the signing secret and the figures.
+//! `endpoints`: create, put, update, list, show, delete, test; match an event; read and rotate the signing secret; read the
+//! figures.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{Endpoint, EndpointSpec, EndpointStats, RateLimit, Retry};
-use serde_json::{Map, Value, json};
+use postrider_client::{Endpoint, EndpointStats, EventSample, Filters, Retry, Rotation};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::deliveries::{fault, shorten};
 use super::tenants::next_page;
@@ -14,14 +16,31 @@ use crate::exit::{self, Usage};
 use crate::input;
 use crate::output::{Output, Rows, or_dash};
 
-/// A file that describes an endpoint is no larger.
+mod spec;
+
+use self::spec::{CreateArgs, UpdateArgs};
+
+/// A file that describes an endpoint, or an event for it, is no larger.
 const MAX_SPEC_BYTES: u64 = 1 << 20;
+/// A file that holds a secret is no larger.
+const MAX_SECRET_BYTES: u64 = 1 << 10;
 
 /// What to do with endpoints.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create an endpoint
     Create(Box<CreateArgs>),
+    /// Create an endpoint under an id of your own, or replace the one that has it; secrets that are not given stay
+    Put {
+        /// The id: 1-128 of A-Za-z0-9._:-
+        id: String,
+        #[command(flatten)]
+        spec: Box<CreateArgs>,
+    },
+    /// Change what is named of an endpoint, and leave the rest
+    Update(Box<UpdateArgs>),
+    /// Tell which endpoints an event would be owed to, and why (not); nothing is published
+    Match(MatchArgs),
     /// List a tenant's endpoints
     List(ListArgs),
     /// Show one endpoint
@@ -30,6 +49,8 @@ pub(crate) enum Command {
     Delete(One),
     /// Print an endpoint's signing secret
     Secret(One),
+    /// Change an endpoint's signing secret, and print the new one; the old one signs beside it for a while
+    Rotate(RotateArgs),
     /// Send an example of an event type now, and print what came back
     Test {
         #[command(flatten)]
@@ -78,42 +99,44 @@ pub(crate) struct One {
     connection: Connection,
 }
 
-/// A new endpoint.
+/// The signing secret.
 #[derive(Debug, Args)]
-pub(crate) struct CreateArgs {
+pub(crate) struct RotateArgs {
     /// Whose
     #[arg(long)]
     tenant: String,
-    /// Where deliveries go
-    #[arg(required_unless_present = "file")]
-    url: Option<String>,
-    /// File with the endpoint as JSON, as the API takes it; - is standard input. Flags replace what it says
+    /// The endpoint's id
+    id: String,
+    /// File with the new secret, whsec_…; - is standard input [default: the server makes one]
     #[arg(long, value_name = "FILE")]
-    file: Option<String>,
-    /// A type it takes: exact, a prefix ending in .*, or * (may be repeated, or separated by commas)
-    #[arg(long = "event-type", value_name = "TYPE", value_delimiter = ',')]
-    event_types: Vec<String>,
-    /// Name for people
+    secret_file: Option<String>,
+    /// How long the present secret signs beside the new one, in seconds, 0 to 604800 [default: a day]
+    #[arg(long, value_name = "SECONDS")]
+    overlap_s: Option<u32>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// An event that is not published.
+#[derive(Debug, Args)]
+pub(crate) struct MatchArgs {
+    /// Whose endpoints
     #[arg(long)]
-    name: Option<String>,
-    /// What it is for
-    #[arg(long)]
-    description: Option<String>,
-    /// A header for every request (may be repeated)
-    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = |text: &str| input::pair(text, ':'))]
-    headers: Vec<(String, String)>,
-    /// Whether deliveries with the same key leave in order
-    #[arg(long, value_parser = ["none", "key"])]
-    ordering: Option<String>,
-    /// How long an attempt may take, in milliseconds
-    #[arg(long, value_name = "MS")]
-    timeout_ms: Option<u32>,
-    /// Attempts a second at most, 1 to 10000
-    #[arg(long, value_name = "PER_SECOND")]
-    rate_limit: Option<u32>,
-    /// Attempts at the same time at most
-    #[arg(long, value_name = "N")]
-    max_in_flight: Option<u32>,
+    tenant: String,
+    /// The event's type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: String,
+    /// A text that tells about it (may be repeated)
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = |text: &str| input::pair(text, '='))]
+    attributes: Vec<(String, String)>,
+    /// Its data as JSON
+    #[arg(long, value_name = "JSON", conflicts_with = "data_file")]
+    data: Option<String>,
+    /// File with its data as JSON; - is standard input
+    #[arg(long, value_name = "FILE")]
+    data_file: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     connection: Connection,
 }
@@ -122,9 +145,20 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
     match command {
         Command::Create(args) => {
             let client = super::client(&args.connection)?;
-            let answer = client.create_endpoint(&args.tenant, &spec(&args)?).await?;
+            let answer = client.create_endpoint(&args.tenant, &args.spec()?).await?;
             output.answer(answer.json(), || details(&answer))?;
         }
+        Command::Put { id, spec } => {
+            let client = super::client(&spec.connection)?;
+            let answer = client.put_endpoint(&spec.tenant, &id, &spec.spec()?).await?;
+            output.answer(answer.json(), || details(&answer))?;
+        }
+        Command::Update(args) => {
+            let client = super::client(&args.connection)?;
+            let answer = client.patch_endpoint(&args.tenant, &args.id, &args.patch()?).await?;
+            output.answer(answer.json(), || details(&answer))?;
+        }
+        Command::Match(args) => find_matches(args, output).await?,
         Command::List(args) => list(&args, output).await?,
         Command::Show(one) => {
             let answer = super::client(&one.connection)?.get_endpoint(&one.tenant, &one.id).await?;
@@ -138,6 +172,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             let answer = super::client(&one.connection)?.endpoint_secret(&one.tenant, &one.id).await?;
             output.done(&answer.secret, &json!({"secret": answer.secret}))?;
         }
+        Command::Rotate(args) => rotate(&args, output).await?,
         Command::Test { one, kind } => return test(&one, &kind, output).await,
         Command::Stats { one, since } => {
             let client = super::client(&one.connection)?;
@@ -214,35 +249,36 @@ async fn test(one: &One, kind: &str, output: Output) -> anyhow::Result<ExitCode>
     Ok(if acknowledged { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
 }
 
-fn spec(args: &CreateArgs) -> anyhow::Result<EndpointSpec> {
-    let mut spec = match &args.file {
-        Some(file) => described(file, args.url.as_deref())?,
-        None => EndpointSpec { url: args.url.clone().unwrap_or_default(), ..EndpointSpec::default() },
-    };
-    if !args.event_types.is_empty() {
-        spec.event_types = Some(args.event_types.clone());
-    }
-    if !args.headers.is_empty() {
-        spec.headers = Some(args.headers.iter().cloned().collect());
-    }
-    spec.name = args.name.clone().or(spec.name);
-    spec.description = args.description.clone().or(spec.description);
-    spec.ordering = args.ordering.clone().or(spec.ordering);
-    spec.timeout_ms = args.timeout_ms.or(spec.timeout_ms);
-    spec.rate_limit = args.rate_limit.map(|per_second| RateLimit { per_second }).or(spec.rate_limit);
-    spec.max_in_flight = args.max_in_flight.or(spec.max_in_flight);
-    Ok(spec)
+async fn rotate(args: &RotateArgs, output: Output) -> anyhow::Result<()> {
+    let secret =
+        args.secret_file.as_deref().map(|file| input::read_text(file, MAX_SECRET_BYTES)).transpose()?;
+    let secret = secret.map(|text| text.trim().to_owned());
+    let rotation = Rotation { secret, overlap_s: args.overlap_s };
+    let client = super::client(&args.connection)?;
+    let answer = client.rotate_endpoint_secret(&args.tenant, &args.id, &rotation).await?;
+    output.done(&answer.secret, &json!({"secret": answer.secret}))
 }
 
-/// The endpoint that a file describes, at the URL that the command line names, if it does.
-fn described(file: &str, url: Option<&str>) -> anyhow::Result<EndpointSpec> {
-    let fault = |e: serde_json::Error| Usage(format!("{file} does not describe an endpoint: {e}"));
-    let mut spec: Map<String, Value> =
-        serde_json::from_slice(&input::read(file, MAX_SPEC_BYTES)?).map_err(fault)?;
-    if let Some(url) = url {
-        spec.insert("url".into(), url.into());
-    }
-    Ok(serde_json::from_value(spec.into()).map_err(fault)?)
+async fn find_matches(args: MatchArgs, output: Output) -> anyhow::Result<()> {
+    let data = match (args.data, &args.data_file) {
+        (Some(text), _) => Some(text),
+        (None, Some(file)) => Some(input::read_text(file, MAX_SPEC_BYTES)?),
+        (None, None) => None,
+    };
+    let data = data.map(RawValue::from_string).transpose();
+    let data = data.map_err(|e| Usage(format!("the data is not JSON: {e}")))?;
+    let sample = EventSample { kind: args.kind, attributes: args.attributes.into_iter().collect(), data };
+    let client = super::client(&args.connection)?;
+    let answer = client.match_endpoints(&args.tenant, &sample, &args.page.request()).await?;
+    output.answer(answer.json(), || {
+        let mut rows = Rows::new(&["endpoint", "matches", "because"]);
+        for found in &answer.data {
+            let matches = if found.matches { "yes" } else { "no" };
+            rows.row([found.endpoint.clone(), matches.into(), found.reason.clone()]);
+        }
+        next_page(&mut rows, answer.next_cursor.as_deref());
+        rows
+    })
 }
 
 fn details(endpoint: &Endpoint) -> Rows {
@@ -254,6 +290,7 @@ fn details(endpoint: &Endpoint) -> Rows {
         .field("name", text(&endpoint.name))
         .field("description", text(&endpoint.description))
         .field("event types", endpoint.event_types.join(", "))
+        .field("filters", endpoint.filters.as_ref().map(conditions).unwrap_or_default())
         .field("state", endpoint.state.to_string())
         .field("reason", text(&endpoint.reason))
         .field("retry at", text(&endpoint.retry_at))
@@ -271,6 +308,15 @@ fn details(endpoint: &Endpoint) -> Rows {
         .field("created", endpoint.created_at.as_str())
         .field("updated", endpoint.updated_at.as_str());
     rows
+}
+
+/// One after the other, as they are written.
+fn conditions(filters: &Filters) -> String {
+    let listed =
+        |values: &[Box<RawValue>]| values.iter().map(|value| value.get()).collect::<Vec<_>>().join(", ");
+    let attributes = filters.attributes.iter().map(|(name, values)| format!("{name} in {}", listed(values)));
+    let data = filters.data.iter().map(|c| format!("{} {} {}", c.pointer, c.op, c.value));
+    attributes.chain(data).collect::<Vec<_>>().join("; ")
 }
 
 fn names(headers: &BTreeMap<String, String>) -> String {

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
-use postrider_client::TenantSpec;
+use clap::{Args, Subcommand};
+use postrider_client::{Quotas, TenantSpec};
 
 use crate::cli::{Connection, PageArgs};
 use crate::output::{Output, Rows, or_dash};
@@ -22,6 +22,8 @@ pub(crate) enum Command {
         #[arg(long)]
         profile: Option<String>,
         #[command(flatten)]
+        quotas: QuotaArgs,
+        #[command(flatten)]
         connection: Connection,
     },
     /// List the tenants
@@ -33,17 +35,40 @@ pub(crate) enum Command {
     },
 }
 
+/// What a tenant may take up.
+#[derive(Debug, Args)]
+pub(crate) struct QuotaArgs {
+    /// Endpoints at most, 1 to 1000000 [default: 1000]
+    #[arg(long = "quota-endpoints", value_name = "N")]
+    endpoints: Option<u32>,
+    /// Pending deliveries at most, over all its endpoints, 1 to 1000000000 [default: 20000000]
+    #[arg(long = "quota-pending", value_name = "N")]
+    pending: Option<u32>,
+    /// Events accepted a second at most, 1 to 1000000 [default: no limit]
+    #[arg(long = "quota-events-per-second", value_name = "N")]
+    events_per_second: Option<u32>,
+}
+
+impl QuotaArgs {
+    fn quotas(&self) -> Option<Quotas> {
+        let Self { endpoints, pending, events_per_second } = *self;
+        let quotas = Quotas { endpoints, pending, events_per_second };
+        (quotas != Quotas::default()).then_some(quotas)
+    }
+}
+
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Put { tenant, name, profile, connection } => {
+        Command::Put { tenant, name, profile, quotas, connection } => {
             let name = name.unwrap_or_else(|| tenant.clone());
-            let spec = TenantSpec { name, profile, ..TenantSpec::default() };
+            let spec = TenantSpec { name, profile, quotas: quotas.quotas(), ..TenantSpec::default() };
             let answer = super::client(&connection)?.put_tenant(&tenant, &spec).await?;
             output.answer(answer.json(), || {
                 let mut rows = Rows::new(&[]);
                 rows.field("id", answer.id.as_str())
                     .field("name", answer.name.clone().unwrap_or_default())
                     .field("profile", answer.profile.as_str())
+                    .field("quotas", answer.quotas.map(shown).unwrap_or_default())
                     .field("created", answer.created_at.as_str());
                 rows
             })?;
@@ -66,6 +91,15 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(quotas: Quotas) -> String {
+    let each = [
+        quotas.endpoints.map(|n| format!("{n} endpoints")),
+        quotas.pending.map(|n| format!("{n} pending")),
+        quotas.events_per_second.map(|n| format!("{n} events/s")),
+    ];
+    each.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Says under a table how to read on.

@@ -123,6 +123,19 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
         ),
         (&["tokens", "list"], "Page_Token", "2100-01-01T00:00:00.000Z"),
         (&["endpoints", "create", "--tenant", "acme:eu", &url], "Endpoint", &url),
+        (&["tenants", "put", "acme:eu", "--quota-pending", "9"], "Tenant", "1000 endpoints, 9 pending"),
+        (&["endpoints", "put", "--tenant", "acme:eu", "till", &url], "Endpoint", "id              till"),
+        (
+            &["endpoints", "update", "--tenant", "acme:eu", "till", "--name", "the till"],
+            "Endpoint",
+            "name            the till",
+        ),
+        (
+            &["endpoints", "match", "--tenant", "acme", "--type", "card.created"],
+            "Page_Match",
+            "* covers card.created",
+        ),
+        (&["endpoints", "rotate", "--tenant", "acme:eu", "till"], "Secret", "whsec_"),
         (&["endpoints", "list", "--tenant", "acme"], "Page_Endpoint", id),
         (&["endpoints", "show", "--tenant", "acme", id], "Endpoint", "event types     *"),
         (&["endpoints", "secret", "--tenant", "acme", id], "Secret", &endpoint.secret),
@@ -219,6 +232,64 @@ async fn an_endpoint_is_made_from_flags_or_from_a_file_tested_and_deleted() {
     );
     assert_eq!(cli.text(&["endpoints", "delete", "--tenant", "acme", id]).await, format!("deleted {id}\n"));
     assert_eq!(cli.run(&["endpoints", "delete", "--tenant", "acme", id, "--json"]).await.code, 4);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_put_updated_matched_and_given_another_secret() {
+    let cli = Cli::start().await;
+    cli.server.tenant("acme").await;
+    let url = cli.receiver.url();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let filters =
+        r#"{"attributes":{"party":["556"]},"data":[{"pointer":"/amount","op":"gte","value":100.50}]}"#;
+    fs::write(file.path(), format!(r#"{{"filters":{filters},"timeout_ms":500}}"#)).unwrap();
+    let put = ["endpoints", "put", "--tenant", "acme", "till", &url];
+    let made = cli.json(&[&put[..], &["--file", path, "--name", "till"]].concat()).await;
+    assert_eq!(
+        (&made["id"], &made["timeout_ms"], &made["name"]),
+        (&json!("till"), &json!(500), &json!("till"))
+    );
+    let shown = cli.text(&["endpoints", "show", "--tenant", "acme", "till"]).await;
+    assert!(shown.contains("filters         party in \"556\"; /amount gte 100.50"), "{shown}");
+
+    let ask = ["endpoints", "match", "--tenant", "acme", "--type", "a.b", "--attribute", "party=556"];
+    for (data, told) in [
+        ("{\"amount\": 100.5}", "till      yes      * covers a.b, and its filters hold"),
+        ("{\"amount\": 100.49}", "till      no       /amount is not gte"),
+    ] {
+        let text = cli.text(&[&ask[..], &["--data", data]].concat()).await;
+        assert!(text.contains(told), "{text}");
+    }
+
+    let update = ["endpoints", "update", "--tenant", "acme", "till"];
+    let patch = r#"{"filters": {"data": [{"pointer": "/n", "op": "eq", "value": 1e999999}]}, "name": "of the patch"}"#;
+    let flags = ["--json-patch", patch, "--name", "mine", "--enabled", "false", "--event-type", "a.b,c"];
+    let text = cli.text(&[&update[..], &flags, &["--json"]].concat()).await;
+    assert!(text.contains("1e999999") && text.contains("\"556\""), "{text}");
+    let changed: Value = serde_json::from_str(&text.replace("1e999999", "0")).unwrap();
+    assert_eq!(
+        (&changed["name"], &changed["enabled"], &changed["event_types"], &changed["timeout_ms"]),
+        (&json!("mine"), &json!(false), &json!(["a.b", "c"]), &json!(500))
+    );
+    let replaced = cli.json(&put).await;
+    assert_eq!((&replaced["filters"], &replaced["name"]), (&Value::Null, &Value::Null));
+    for (more, told) in [(&[][..], "nothing to change"), (&["--json-patch", "[]"], "is not a JSON object")] {
+        let ran = cli.run(&[&update[..], more].concat()).await;
+        assert!(ran.code == 2 && ran.err.contains(told), "{ran:?}");
+    }
+
+    let secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    fs::write(file.path(), format!("{secret}\n")).unwrap();
+    let rotate = ["endpoints", "rotate", "--tenant", "acme", "till"];
+    let printed = cli.text(&[&rotate[..], &["--secret-file", path, "--overlap-s", "0"]].concat()).await;
+    assert_eq!(printed, format!("{secret}\n"));
+    let read = ["endpoints", "secret", "--tenant", "acme", "till"];
+    assert_eq!(cli.text(&read).await, printed);
+    let made = cli.text(&rotate).await;
+    assert!(made.starts_with("whsec_") && made != printed && made == cli.text(&read).await, "{made}");
+    let ran = cli.run(&[&rotate[..], &["--overlap-s", "604801"]].concat()).await;
+    assert!(ran.code == 1 && ran.err.contains("/overlap_s: must be"), "{ran:?}");
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::wire::{Message, read_message};
 use super::{PATIENCE, eventually};
@@ -110,11 +110,13 @@ impl Connection {
 pub(crate) struct Api {
     address: SocketAddr,
     token: String,
+    /// The address that calls come from.
+    from: IpAddr,
 }
 
 impl Api {
     pub(crate) fn new(address: SocketAddr, token: &str) -> Self {
-        Self { address, token: token.into() }
+        Self { address, token: token.into(), from: Ipv4Addr::LOCALHOST.into() }
     }
 
     /// The same with another token; an empty one is not sent.
@@ -122,8 +124,15 @@ impl Api {
         Self { token: token.into(), ..self.clone() }
     }
 
+    /// The same from another address of this machine: all of 127.0.0.0/8 is its own.
+    pub(crate) fn from(&self, from: Ipv4Addr) -> Self {
+        Self { from: from.into(), ..self.clone() }
+    }
+
     pub(crate) async fn connect(&self) -> io::Result<Connection> {
-        let stream = TcpStream::connect(self.address).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.from, 0).into())?;
+        let stream = socket.connect(self.address).await?;
         stream.set_nodelay(true)?;
         let mut head = format!("host: {}\r\n", self.address);
         if !self.token.is_empty() {

@@ -1,6 +1,7 @@
 //! Who may do what, what nobody gets to see, and what everybody may look at.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
@@ -59,6 +60,36 @@ async fn abuse_a75_a_tenant_made_again_under_its_id_inherits_nothing() {
     assert_eq!(again.ok(202), json!({"id": "own", "deliveries": 0}));
 }
 
+#[tokio::test]
+async fn abuse_a75_an_endpoint_made_again_under_its_id_is_another_one() {
+    let server = Server::start().await;
+    let receiver = Receiver::start().await;
+    receiver.answer(Reply::status(500));
+    let acme = server.tenant("acme").await;
+    let path = acme.path("endpoints/till");
+    let spec = json!({"url": receiver.url(), "retry": {"schedule_s": [600]}});
+    let put = async || acme.api.json("PUT", &path, &spec).await.ok(201);
+    let secret = async || acme.api.get(&format!("{path}/secret")).await.ok(200);
+    put().await;
+    let first = secret().await;
+    acme.publish(json!({"id": "old"})).await;
+    receiver.wait_for(1).await;
+    acme.api.delete(&path).await.ok(204);
+    acme.api.get(&path).await.problem(404);
+    let made = put().await;
+    assert_eq!((&made["sequence"], &made["state"]), (&json!(0), &json!("active")));
+    assert_ne!(secret().await, first);
+    let old = acme.wait_for_status("old", "cancelled").await;
+    assert_eq!(old["reason"], "endpoint_deleted");
+    receiver.answer(Reply::status(204));
+    acme.publish(json!({"id": "new"})).await;
+    assert_eq!(acme.wait_for_status("new", "succeeded").await["sequence"], json!(1));
+    // What the old one was owed cannot be had from the new one.
+    let retry = acme.path(&format!("deliveries/{}/retry", old["id"].as_str().unwrap()));
+    acme.api.send("POST", &retry, &[], b"").await.problem(409);
+    assert_eq!(receiver.of("old").len(), 1);
+}
+
 impl crate::harness::Tenant {
     async fn publish_refused(&self) {
         let event = json!({"tenant": self.id, "type": "t", "data": 1});
@@ -74,7 +105,15 @@ fn calls(tenant: &str, endpoint: &str, delivery: &str) -> Vec<(&'static str, Str
         ("GET", at(&format!("endpoints/{endpoint}")), Value::Null, "webhooks-read"),
         ("POST", at("endpoints"), json!({"url": "https://partner.example/"}), "webhooks-write"),
         ("PATCH", at(&format!("endpoints/{endpoint}")), json!({"name": "x"}), "webhooks-write"),
+        (
+            "PUT",
+            at(&format!("endpoints/{endpoint}")),
+            json!({"url": "https://partner.example/"}),
+            "webhooks-write",
+        ),
+        ("POST", at("endpoints/match"), json!({"type": "t"}), "webhooks-read"),
         ("GET", at(&format!("endpoints/{endpoint}/secret")), Value::Null, "webhooks-write"),
+        ("POST", at(&format!("endpoints/{endpoint}/secret/rotate")), json!({}), "webhooks-write"),
         ("POST", at(&format!("endpoints/{endpoint}/test")), json!({"type": "t"}), "webhooks-write"),
         ("GET", at("deliveries"), Value::Null, "webhook-events-read"),
         ("GET", at(&format!("deliveries/{delivery}")), Value::Null, "webhook-events-read"),
@@ -135,8 +174,10 @@ async fn abuse_a20_a21_a22_a23_each_call_needs_a_valid_token_with_its_scope_for_
         api.delete(&format!("/v1/tokens/{}", made["id"].as_str().unwrap())).await.ok(204);
         api.with_token(made["token"].as_str().unwrap())
     };
-    for one in &all {
+    for (n, one) in (1..).zip(&all) {
         let (method, path, _, scope) = one;
+        // Each call from another address, since many wrong tokens from one are slowed.
+        let from = Ipv4Addr::new(127, 0, 1, n);
         for wrong in [
             &api.with_token(""),
             &api.with_token("garbage"),
@@ -144,7 +185,7 @@ async fn abuse_a20_a21_a22_a23_each_call_needs_a_valid_token_with_its_scope_for_
             &expired,
             &revoked,
         ] {
-            let answer = call(wrong, one).await;
+            let answer = call(&wrong.from(from), one).await;
             answer.problem(401);
             assert!(
                 answer.header("www-authenticate").is_some_and(|how| how.starts_with("Bearer")),
@@ -153,7 +194,7 @@ async fn abuse_a20_a21_a22_a23_each_call_needs_a_valid_token_with_its_scope_for_
         }
         let basic =
             [("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), ("content-type", "application/json")];
-        api.with_token("").send(method, path, &basic, b"{}").await.problem(401);
+        api.with_token("").from(from).send(method, path, &basic, b"{}").await.problem(401);
         // Everything but the scope.
         let others: Vec<&str> =
             all_scopes.as_array().unwrap().iter().filter_map(Value::as_str).filter(|s| s != scope).collect();

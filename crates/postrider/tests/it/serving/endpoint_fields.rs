@@ -14,7 +14,8 @@ fn everything(url: &str) -> Value {
         "headers": {"X-My-App-Id": "app-7"}, "secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         "profile": "standard", "ordering": "key", "hold_max_s": 60, "timeout_ms": 1234,
         "rate_limit": {"per_second": 77}, "max_in_flight": 3, "retry": {"schedule_s": [1, 2, 3]},
-        "metadata": {"crm": "42"}
+        "metadata": {"crm": "42"},
+        "filters": {"attributes": {"party": ["556", 7]}, "data": [{"pointer": "/amount", "op": "gte", "value": 100}]}
     })
 }
 
@@ -64,6 +65,7 @@ async fn every_field_comes_back_as_it_was_set_and_secrets_do_not() {
         ("name", json!("Other"), json!(null)),
         ("description", json!("other"), json!(null)),
         ("event_types", json!(["a"]), json!(["*"])),
+        ("filters", json!({"attributes": {"party": [true]}, "data": []}), json!(null)),
         ("enabled", json!(false), json!(true)),
         ("auth", json!({"type": "none"}), json!({"type": "none"})),
         ("headers", json!({"X-Other": "1"}), json!({})),
@@ -204,6 +206,21 @@ async fn abuse_a92_moving_to_another_host_needs_the_credentials_again() {
     assert_eq!(refused.pointers().into_iter().collect::<Vec<_>>(), ["/auth"]);
     assert_eq!(acme.read(&endpoint).await["url"], receiver.url());
     acme.patch(&endpoint, json!({"url": receiver.url_of("/other/path")})).await;
+    // Replaced as a whole it is no other.
+    let put = async |spec: Value| acme.api.json("PUT", &endpoint.path, &spec).await;
+    let refused = put(json!({"url": elsewhere, "auth": {"type": "bearer"}})).await;
+    assert_eq!(refused.pointers().into_iter().collect::<Vec<_>>(), ["/auth"]);
+    assert_eq!(acme.read(&endpoint).await["url"], receiver.url_of("/other/path"));
+    put(json!({"url": receiver.url(), "auth": {"type": "bearer"}})).await.ok(200);
+    let event = acme.publish(json!({})).await;
+    let arrived = &receiver.wait_for_event(&event, 1).await[0];
+    assert_eq!(arrived.message.header("authorization"), Some("Bearer hidden-bearer"), "it stayed");
+    let without = put(json!({"url": elsewhere})).await.ok(200);
+    assert_eq!(without["auth"], json!({"type": "none"}));
+    // What was given up does not come back.
+    let again = put(json!({"url": elsewhere, "auth": {"type": "bearer"}})).await;
+    assert_eq!(again.pointers().into_iter().collect::<Vec<_>>(), ["/auth/token"]);
+    put(json!({"url": receiver.url(), "auth": auth})).await.ok(200);
     acme.patch(&endpoint, json!({"url": elsewhere, "auth": auth})).await;
 }
 
@@ -215,6 +232,9 @@ async fn abuse_a84_every_limit_has_a_range() {
     let too_many: Vec<u32> = vec![1; 51];
     let many_headers: Value =
         (0..10_000).map(|n| (format!("x-{n}"), json!("v"))).collect::<serde_json::Map<_, _>>().into();
+    let many_attributes: Value =
+        (0..10_000).map(|n| (format!("a-{n}"), json!(["v"]))).collect::<serde_json::Map<_, _>>().into();
+    let condition = json!({"pointer": "/a", "op": "eq", "value": 1});
     for (pointer, spec) in [
         ("/timeout_ms", json!({"timeout_ms": 0})),
         ("/timeout_ms", json!({"timeout_ms": 3_600_000})),
@@ -227,6 +247,18 @@ async fn abuse_a84_every_limit_has_a_range() {
         ("/hold_max_s", json!({"hold_max_s": 0})),
         ("/hold_max_s", json!({"hold_max_s": 1e9})),
         ("/headers", json!({"headers": many_headers})),
+        ("/filters/attributes", json!({"filters": {"attributes": many_attributes}})),
+        ("/filters/attributes/a", json!({"filters": {"attributes": {"a": vec![1; 51]}}})),
+        ("/filters/data", json!({"filters": {"data": vec![condition; 6_000]}})),
+        (
+            "/filters/data/0/value",
+            json!({"filters": {"data": [{"pointer": "", "op": "in", "value": vec![1; 101]}]}}),
+        ),
+        (
+            "/filters/data/0/pointer",
+            json!({"filters": {"data": [{"pointer": "/a".repeat(17), "op": "eq", "value": 1}]}}),
+        ),
+        ("/retry/schedule_s", json!({"retry": {"schedule_s": vec![0; 100_000]}})),
         ("/ordering", json!({"ordering": "strict"})),
         ("/profile", json!({"profile": "unknown"})),
         ("/secret", json!({"secret": "whsec_short"})),

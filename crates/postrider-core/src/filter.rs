@@ -1,0 +1,174 @@
+//! What endpoints want of an event beside its type: conditions on its attributes and its data.
+//!
+//! Conditions are read once, when an endpoint is set, and hold their numbers as exact decimals. Of an event only the
+//! values that some condition asks for are looked at; see [`Facts`].
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::decimal::Decimal;
+
+mod facts;
+mod pointer;
+mod read;
+
+pub use facts::Facts;
+pub use pointer::{MAX_POINTER_BYTES, MAX_POINTER_LEVELS, Pointer};
+pub use read::{MAX_CONDITIONS, MAX_FILTER_ATTRIBUTES, MAX_FILTER_VALUES, MAX_LISTED, MAX_VALUE_BYTES};
+
+/// The conditions of an endpoint; an event passes where all of them hold. Never empty.
+///
+/// ```
+/// use postrider_core::filter::{Facts, Filters};
+/// let filters = Filters::parse(
+///     r#"{"attributes": {"buyer_party": ["5561234567"]}, "data": [{"pointer": "/amount", "op": "gte", "value": 100}]}"#,
+/// );
+/// let filters = filters.unwrap().unwrap();
+/// let passes = |attributes: &str, data: &str| {
+///     filters.check(&Facts::of([&filters], attributes.as_bytes(), data.as_bytes())).map_err(|unmet| unmet.to_string())
+/// };
+/// assert_eq!(passes(r#"{"buyer_party": "5561234567"}"#, r#"{"amount": 100.00}"#), Ok(()));
+/// assert_eq!(passes(r#"{"buyer_party": "5561234567"}"#, r#"{"amount": 99.99}"#), Err("/amount is not gte".into()));
+/// assert_eq!(passes("", r#"{"amount": 1e3}"#), Err("the attribute buyer_party is missing".into()));
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filters {
+    /// Each of an attribute, by a pointer of one level.
+    attributes: Vec<Condition>,
+    data: Vec<Condition>,
+}
+
+/// One condition: where, and what must hold there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Condition {
+    pointer: Pointer,
+    test: Test,
+}
+
+/// What must hold of a value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Test {
+    Equal(Scalar<'static>),
+    Different(Scalar<'static>),
+    OneOf(Vec<Scalar<'static>>),
+    Ordered(Order, Decimal<'static>),
+    Prefix(Box<str>),
+    Exists(bool),
+}
+
+/// On which side of a number another one must lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+/// A value that can be compared. Values of different kinds are different.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Scalar<'a> {
+    Text(Cow<'a, str>),
+    Number(Decimal<'a>),
+    Boolean(bool),
+}
+
+/// What an event has at a place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Fact<'a> {
+    Missing,
+    Scalar(Scalar<'a>),
+    /// Something that equals no value of a condition: `null`, an object, an array, a string with an unpaired surrogate.
+    Other,
+}
+
+impl Test {
+    /// The name used in the API.
+    const fn op(&self) -> &'static str {
+        match self {
+            Self::Equal(_) => "eq",
+            Self::Different(_) => "ne",
+            Self::OneOf(_) => "in",
+            Self::Ordered(Order::Greater, _) => "gt",
+            Self::Ordered(Order::GreaterOrEqual, _) => "gte",
+            Self::Ordered(Order::Less, _) => "lt",
+            Self::Ordered(Order::LessOrEqual, _) => "lte",
+            Self::Prefix(_) => "prefix",
+            Self::Exists(_) => "exists",
+        }
+    }
+
+    fn holds(&self, fact: &Fact<'_>) -> bool {
+        let equals = |value: &Scalar<'_>| matches!(fact, Fact::Scalar(found) if found == value);
+        match self {
+            Self::Equal(value) => equals(value),
+            Self::Different(value) => !equals(value),
+            Self::OneOf(values) => values.iter().any(equals),
+            Self::Ordered(order, bound) => {
+                matches!(fact, Fact::Scalar(Scalar::Number(found)) if order.allows(found.cmp(bound)))
+            }
+            Self::Prefix(prefix) => {
+                matches!(fact, Fact::Scalar(Scalar::Text(found)) if found.starts_with(&**prefix))
+            }
+            Self::Exists(wanted) => (*fact != Fact::Missing) == *wanted,
+        }
+    }
+}
+
+impl Order {
+    fn allows(self, found: Ordering) -> bool {
+        match self {
+            Self::Greater => found.is_gt(),
+            Self::GreaterOrEqual => found.is_ge(),
+            Self::Less => found.is_lt(),
+            Self::LessOrEqual => found.is_le(),
+        }
+    }
+}
+
+impl Filters {
+    /// Whether an event passes, by its facts, which were gathered for these filters among others.
+    ///
+    /// # Errors
+    /// The first condition that does not hold; those on attributes come first.
+    pub fn check<'a>(&'a self, facts: &'a Facts<'_, '_>) -> Result<(), Unmet<'a>> {
+        let of = |condition: &'a Condition, fact: &'a Fact<'_>, attribute: bool| {
+            if condition.test.holds(fact) { Ok(()) } else { Err(Unmet { condition, fact, attribute }) }
+        };
+        for condition in &self.attributes {
+            of(condition, facts.attribute(&condition.pointer), true)?;
+        }
+        for condition in &self.data {
+            of(condition, facts.data(&condition.pointer), false)?;
+        }
+        Ok(())
+    }
+}
+
+/// A condition that does not hold. Its text names the place, never a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmet<'a> {
+    condition: &'a Condition,
+    fact: &'a Fact<'a>,
+    attribute: bool,
+}
+
+impl fmt::Display for Unmet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.attribute, self.condition.pointer.as_str()) {
+            (true, name) => write!(f, "the attribute {name} ")?,
+            (false, "") => f.write_str("the data ")?,
+            (false, pointer) => write!(f, "{pointer} ")?,
+        }
+        match (&self.condition.test, self.fact) {
+            (Test::Exists(false), _) => f.write_str("is there"),
+            (_, Fact::Missing) => f.write_str("is missing"),
+            (Test::OneOf(_), _) => f.write_str("has none of the values"),
+            (test, _) => write!(f, "is not {}", test.op()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
