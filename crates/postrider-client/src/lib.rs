@@ -23,7 +23,9 @@ mod deliveries;
 mod endpoints;
 mod error;
 mod events;
+mod feed;
 mod health;
+mod lookup;
 mod tenants;
 mod tokens;
 
@@ -36,6 +38,8 @@ pub use endpoints::{
 };
 pub use error::{ApiError, Error, FieldError, Problem};
 pub use events::{Accepted, BatchItem, NewEvent};
+pub use feed::{EndpointStats, Feed, FeedEntry, FeedEvent, FeedRequest, Latency};
 pub use health::Health;
+pub use lookup::{Event, EventDetail, EventFilter};
 pub use tenants::{Quotas, Tenant, TenantSpec};
 pub use tokens::{CreatedToken, NewToken, Token};

@@ -204,17 +204,24 @@ impl Engine {
         self.directory().endpoint(tenant, id).ok_or(ServiceError::NotFound("the endpoint"))
     }
 
-    fn standing(&self, endpoint: &Endpoint) -> Result<EndpointStatus, ServiceError> {
+    pub(crate) fn standing(&self, endpoint: &Endpoint) -> Result<EndpointStatus, ServiceError> {
         let standing = self.driver().state(endpoint.tenant, endpoint.no);
         standing.ok_or(ServiceError::NotFound("the endpoint"))
     }
 
     fn view(&self, endpoint: Arc<Endpoint>) -> Result<EndpointView, ServiceError> {
+        let standing = self.standing(&endpoint)?;
+        Self::view_as(endpoint, standing)
+    }
+
+    pub(crate) fn view_as(
+        endpoint: Arc<Endpoint>,
+        standing: EndpointStatus,
+    ) -> Result<EndpointView, ServiceError> {
         let config = PublicConfig::from_stored(&endpoint.doc).map_err(|error| {
             tracing::error!(endpoint = endpoint.id.as_str(), %error, "a stored endpoint cannot be read");
             ServiceError::Internal
         })?;
-        let standing = self.standing(&endpoint)?;
         Ok(EndpointView { endpoint, config, standing })
     }
 

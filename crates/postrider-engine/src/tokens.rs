@@ -84,6 +84,12 @@ impl Engine {
         (!expired).then_some(token)
     }
 
+    /// Whether a token that was valid is so still: neither revoked nor expired.
+    pub fn is_valid(&self, token: &Token) -> bool {
+        self.directory().token(&token.hash).is_some_and(|now| now.id == token.id)
+            && !token.config.is_expired(wall())
+    }
+
     /// Makes a token; its text is given this once.
     ///
     /// # Errors

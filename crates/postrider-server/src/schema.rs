@@ -555,10 +555,70 @@ pub(crate) struct DeliveryQuery {
     endpoint: Option<String>,
     /// The ordering key.
     key: Option<String>,
+    /// What the event is about.
+    subject: Option<String>,
     /// The event's id, the publisher's own or `evt_…`.
     event: Option<String>,
     /// Accepted at this time or later, RFC 3339.
     since: Option<String>,
     /// Accepted before this time, RFC 3339.
     until: Option<String>,
+}
+
+/// Whose, where a list is over all tenants.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfTenant {
+    /// Of this tenant only.
+    tenant: Option<String>,
+}
+
+/// Which endpoints; all conditions hold at once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EndpointQuery {
+    /// How they stand.
+    #[param(inline)]
+    state: Option<State>,
+}
+
+/// Which events; all conditions hold at once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventQuery {
+    /// The event's id, the publisher's own or `evt_…`.
+    id: Option<String>,
+    /// The event type.
+    r#type: Option<String>,
+    /// The ordering key.
+    key: Option<String>,
+    /// What it is about.
+    subject: Option<String>,
+    /// Accepted at this time or later, RFC 3339.
+    since: Option<String>,
+    /// Accepted before this time, RFC 3339.
+    until: Option<String>,
+}
+
+/// Which part of a feed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FeedQuery {
+    /// Only what has a higher sequence; 0 unless given, which is before the first.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+    /// Entries at most; 50 unless given. No more than about 4 MiB of them, but one at least.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u32>,
+    /// How long to wait where there is nothing, in seconds; 0 unless given.
+    #[param(minimum = 0, maximum = 30)]
+    wait_s: Option<u32>,
+}
+
+/// Over which time.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsQuery {
+    /// Deliveries accepted at this time or later, RFC 3339; in the last 24 hours unless given.
+    since: Option<String>,
 }

@@ -6,3 +6,9 @@ CREATE TABLE keys (
     wrapped_by BLOB NOT NULL, -- fingerprint of the master key
     sealed     BLOB NOT NULL
 ) STRICT;
+
+-- Tests in the log: found by whose they are, newest first.
+CREATE INDEX tests_by_tenant   ON tests (tenant, position);
+CREATE INDEX tests_by_endpoint ON tests (endpoint, position);
+
+-- Tenants' rows of `chunks` hold the positions of events from now on; those that are there, of deliveries, stay as they are.

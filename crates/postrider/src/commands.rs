@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 pub(crate) mod events;
+pub(crate) mod feed;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
 

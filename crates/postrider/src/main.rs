@@ -38,6 +38,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args, output).await,
         Command::Events(command) => commands::events::run(command, output).await,
         Command::Endpoints(command) => commands::endpoints::run(command, output).await,
+        Command::Feed(args) => commands::feed::run(args, output).await,
         Command::Deliveries(command) => commands::deliveries::run(command, output).await,
         Command::Tenants(command) => commands::tenants::run(command, output).await,
         Command::Tokens(command) => commands::tokens::run(command, output).await,

@@ -3,8 +3,12 @@
 mod deliveries;
 mod endpoints;
 mod events;
+mod feed;
 mod health;
+mod lookup;
+mod overview;
 mod path;
+mod stats;
 mod tenants;
 mod tokens;
 
@@ -23,6 +27,8 @@ use crate::openapi::ApiDoc;
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(events::publish))
+        .routes(routes!(lookup::list))
+        .routes(routes!(lookup::get))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::put, tenants::get, tenants::delete))
         .routes(routes!(tokens::create, tokens::list))
@@ -33,7 +39,11 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(endpoints::secret))
         .routes(routes!(endpoints::rotate))
         .routes(routes!(endpoints::test))
+        .routes(routes!(feed::read))
+        .routes(routes!(stats::get))
+        .routes(routes!(overview::endpoints))
         .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::list_all))
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::cancel))

@@ -66,6 +66,11 @@ impl Server {
         Self::start_with(ServerConfig::default()).await
     }
 
+    /// The engine behind the API.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     pub(crate) async fn start_with(config: ServerConfig) -> Self {
         Self::start_measured(config, None).await
     }

@@ -8,8 +8,11 @@ async fn help_says_what_there_is() {
     for command in [
         &[][..],
         &["events", "publish"],
+        &["events", "list"],
         &["endpoints"],
         &["endpoints", "create"],
+        &["endpoints", "list"],
+        &["feed"],
         &["endpoints", "put"],
         &["endpoints", "update"],
         &["endpoints", "match"],

@@ -12,6 +12,7 @@ mod bench;
 mod cli;
 mod cli_bench;
 mod cli_deliveries;
+mod cli_feed;
 mod commands;
 mod configuration;
 mod demo;
