@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+pub mod card;
 pub mod decimal;
 pub mod endpoint;
 pub mod event;

@@ -575,6 +575,13 @@ pub struct TestRecord {
     pub attempt: AttemptRecord,
 }
 
+impl TestRecord {
+    /// The verdict: that of its one attempt.
+    pub fn status(&self) -> Status {
+        if self.attempt.error.is_none() { Status::Succeeded } else { Status::Failed }
+    }
+}
+
 /// All that one commit makes durable, at once or not at all.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Group {

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use postrider_core::card;
 use postrider_core::endpoint::Profile;
 use postrider_core::event_type::EventTypeConfig;
 use postrider_core::fault::Fault;
@@ -14,6 +15,7 @@ use postrider_core::time::Timestamp;
 use postrider_store::{StoreError, StoredEventType};
 
 use crate::Engine;
+use crate::card_guard::fault_of_name;
 use crate::clock::wall;
 use crate::directory::Directory;
 use crate::error::ServiceError;
@@ -143,7 +145,7 @@ impl Engine {
     /// on must fit its schema.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] where the catalogue is full; else as the store fails.
+    /// [`ServiceError::Invalid`] where the catalogue is full, or it holds a card number; else as the store fails.
     pub async fn put_event_type(
         &self,
         name: &str,
@@ -151,8 +153,11 @@ impl Engine {
     ) -> Result<(Arc<EventType>, bool), ServiceError> {
         let editing = self.directory().editing().await;
         let doc = config.to_doc();
-        if let Some(fault) = self.directory().catalogue().0.read().refuses(name, doc.len()) {
-            return Err(ServiceError::Invalid(vec![fault]));
+        let mut faults = card::faults_of_configuration(&doc);
+        faults.extend(fault_of_name("/type", name));
+        faults.extend(self.directory().catalogue().0.read().refuses(name, doc.len()));
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
         }
         let (before, now) = (self.event_type(name), wall());
         let event_type = Arc::new(EventType {

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use postrider_core::card::CardPolicy;
 use postrider_core::id::{EndpointId, EndpointNo, TenantId, TenantNo};
 use postrider_core::node::Change;
 use postrider_core::seal::DataKey;
+use postrider_core::tenant::TenantConfig;
 use postrider_core::time::Timestamp;
 use postrider_core::token::TokenConfig;
 use postrider_store::{Recovery, StoreError};
@@ -34,6 +36,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its settings as JSON, as stored.
     pub doc: Bytes,
+    /// What becomes of card data in its events.
+    pub(crate) cards: CardPolicy,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -60,6 +64,9 @@ pub struct Endpoint {
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
+
+/// An endpoint with its owner.
+pub(crate) type Owned = (Arc<Tenant>, Arc<Endpoint>);
 
 /// A token that is not revoked.
 #[derive(Debug, Clone)]
@@ -99,6 +106,9 @@ pub(crate) type Editing = OwnedMutexGuard<Numbers>;
 
 /// Removed endpoints whose ids are remembered, at most.
 const MAX_REMOVED: usize = 65_536;
+
+/// Sorts behind every id.
+const BEHIND_ALL: &str = "~";
 
 /// What is configured, in memory.
 pub(crate) struct Directory {
@@ -178,11 +188,11 @@ impl Engine {
 }
 
 impl Directory {
-    /// What a start found in the store.
+    /// What a start found in the store. `cards`: the card policy of tenants that have none.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for an id or a document that this version cannot read.
-    pub(crate) fn load(recovery: &Recovery, key: DataKey) -> Result<Self, StoreError> {
+    pub(crate) fn load(recovery: &Recovery, key: DataKey, cards: &CardPolicy) -> Result<Self, StoreError> {
         let directory = Self {
             tenants: RwLock::default(),
             endpoints: RwLock::default(),
@@ -198,10 +208,13 @@ impl Directory {
         };
         let unusable = |what: &str, id: &str| StoreError::Unusable(format!("{what} {id} cannot be read"));
         for stored in &recovery.tenants {
+            let config =
+                TenantConfig::from_stored(&stored.doc).map_err(|_| unusable("tenant", &stored.id))?;
             directory.put_tenant(Arc::new(Tenant {
                 no: stored.no,
                 id: stored.id.parse().map_err(|_| unusable("tenant", &stored.id))?,
                 doc: stored.doc.clone(),
+                cards: config.card_policy.over(cards),
                 created_at: stored.created_at,
                 updated_at: stored.updated_at,
             }));
@@ -325,6 +338,50 @@ impl Directory {
     /// How many endpoints a tenant has.
     pub(crate) fn endpoint_count(&self, tenant: TenantNo) -> usize {
         self.endpoints.read().by_tenant.get(&tenant).map_or(0, BTreeMap::len)
+    }
+
+    /// The numbers of endpoints of that id over all tenants, removed ones included, at most two: one is what was meant, two
+    /// are not.
+    pub(crate) fn endpoints_named(&self, id: &str) -> Vec<EndpointNo> {
+        let endpoints = self.endpoints.read();
+        let there = endpoints.by_tenant.values().filter_map(|of_tenant| of_tenant.get(id));
+        let removed = endpoints.removed_by_tenant.values().filter_map(|of_tenant| of_tenant.get(id));
+        there.chain(removed).take(2).copied().collect()
+    }
+
+    /// Endpoints in order of their tenants' ids and their own, after the given pair, of all tenants or of one; at most `most`
+    /// tenants and endpoints are looked at. Also the pair to go on after, if that was not the end.
+    pub(crate) fn endpoints_over(
+        &self,
+        tenant: Option<&str>,
+        after: Option<(&str, &str)>,
+        most: usize,
+    ) -> (Vec<Owned>, Option<(String, String)>) {
+        let (tenants, endpoints) = (self.tenants.read(), self.endpoints.read());
+        let from = after.map(|(tenant, _)| tenant).max(tenant).map_or(Bound::Unbounded, Bound::Included);
+        let range = tenants.by_id.range::<str, _>((from, Bound::Unbounded));
+        let mut found = Vec::new();
+        let mut looked_at = 0;
+        for (id, no) in range.take_while(|(id, _)| tenant.is_none_or(|tenant| tenant == id.as_str())) {
+            let of_tenant = endpoints.by_tenant.get(no).zip(tenants.by_no.get(no));
+            let before =
+                after.filter(|(tenant, _)| *tenant == id.as_str()).map_or("", |(_, endpoint)| endpoint);
+            if let Some((of_tenant, tenant)) = of_tenant {
+                for (endpoint, no) in of_tenant.range::<str, _>((Bound::Excluded(before), Bound::Unbounded)) {
+                    found.extend(endpoints.by_no.get(no).map(|e| (Arc::clone(tenant), Arc::clone(e))));
+                    looked_at += 1;
+                    if looked_at >= most {
+                        return (found, Some((id.as_str().to_owned(), endpoint.as_str().to_owned())));
+                    }
+                }
+            }
+            // The one that was begun before is counted once.
+            looked_at += usize::from(before.is_empty());
+            if looked_at >= most {
+                return (found, Some((id.as_str().to_owned(), BEHIND_ALL.to_owned())));
+            }
+        }
+        (found, None)
     }
 
     /// Makes an endpoint known to attempts alone, before the commit that makes it: the first of them may start as soon

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod card_guard;
 mod catalogue;
 mod clock;
 mod deliveries;
@@ -13,9 +14,13 @@ mod directory;
 mod driver;
 mod endpoints;
 pub mod error;
+pub mod events;
+mod feed;
+mod figures;
 pub mod limits;
 pub mod log;
 mod master_key;
+pub mod overview;
 mod prepared;
 mod private_file;
 mod publish;
@@ -38,8 +43,11 @@ pub use catalogue::EventType;
 pub use directory::{Endpoint, Tenant, Token};
 pub use driver::{EndpointState, EndpointStatus};
 pub use endpoints::EndpointView;
+pub use feed::Waiter;
+pub use figures::EndpointStats;
 pub use master_key::{DatabaseKey, MasterKeyError, MasterKeySource, unlock};
 pub use postrider_core::tenant::OPERATOR;
+pub use postrider_store::{EventRow, FeedEntry, FeedPage};
 pub use readiness::Readiness;
 pub use start::{EngineConfig, StartError};
 pub use subjects::Subject;

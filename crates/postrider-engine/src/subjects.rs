@@ -15,6 +15,7 @@ use postrider_store::StoredSubject;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::Engine;
+use crate::card_guard::fault_of_name;
 use crate::clock::wall;
 use crate::directory::{Directory, Tenant};
 use crate::error::ServiceError;
@@ -156,7 +157,7 @@ impl Engine {
     /// Makes a subject or gives it to other tenants; also says whether it was made.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a tenant that does not exist (any more); else as the store fails.
+    /// [`ServiceError::Invalid`] for a tenant that does not exist (any more), and for an id that holds a card number; else as the store fails.
     pub async fn put_subject(
         &self,
         id: SubjectId,
@@ -171,6 +172,7 @@ impl Engine {
                 None => faults.push(Fault::new(format!("/tenants/{index}"), "does not exist")),
             }
         }
+        faults.extend(fault_of_name("/subject", id.as_str()));
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
         }

@@ -9,6 +9,7 @@ use postrider_core::node::{Input, Reply};
 use postrider_core::record::{AttemptRecord, Event, TestRecord, Trigger};
 use postrider_core::schema::Schema;
 
+use crate::card_guard::fault_of_name;
 use crate::driver::{RETRY_AFTER, done};
 use crate::error::ServiceError;
 use crate::prepared::Unprepared;
@@ -23,14 +24,17 @@ impl Engine {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Conflict`] if it cannot be made ready;
-    /// [`ServiceError::TooMany`] where tests are asked for too often; [`ServiceError::Overloaded`] if the record could
-    /// not be written.
+    /// [`ServiceError::Invalid`] for a type that holds a card number; [`ServiceError::TooMany`] where tests are asked for too
+    /// often; [`ServiceError::Overloaded`] if the record could not be written.
     pub async fn test_endpoint(
         &self,
         tenant: TenantNo,
         endpoint: EndpointNo,
         event_type: &str,
     ) -> Result<(Position, AttemptRecord), ServiceError> {
+        if let Some(fault) = fault_of_name("/type", event_type) {
+            return Err(ServiceError::Invalid(vec![fault]));
+        }
         let prepared = self.directory().prepared(endpoint).map_err(|unprepared| match unprepared {
             Unprepared::Gone => ServiceError::NotFound("the endpoint"),
             other => ServiceError::Conflict(other.shown().to_owned()),

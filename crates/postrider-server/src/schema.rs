@@ -131,6 +131,47 @@ pub(crate) struct SubjectSpec {
     pub tenants: Vec<String>,
 }
 
+/// What becomes of card numbers.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum CardNumbers {
+    Reject,
+    Mask,
+    Allow,
+}
+
+/// What becomes of sensitive authentication data.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum AuthenticationData {
+    Reject,
+    Strip,
+}
+
+/// What becomes of card data in a tenant's events; what is not given is as the server is configured.
+#[derive(ToSchema)]
+pub(crate) struct CardPolicy {
+    /// Card numbers: `reject` refuses the event, `mask` hides the digits in the middle (in data and attributes; elsewhere the
+    /// event is refused), `allow` lets them through.
+    pub numbers: Option<CardNumbers>,
+    /// Verification codes, PINs and tracks: `reject` refuses the event, `strip` takes the value out.
+    pub authentication_data: Option<AuthenticationData>,
+    /// Where card numbers are let through whatever the policy, at most 20.
+    #[schema(max_items = 20)]
+    pub exempt: Option<Vec<CardExemption>>,
+}
+
+/// Places in events where what looks like a card number is none.
+#[derive(ToSchema)]
+pub(crate) struct CardExemption {
+    /// In events of these types: an exact type, a prefix ending in `.*`, or `*`.
+    pub r#type: String,
+    /// JSON pointers into the event that begin with `/data`, `/attributes`, `/key`, `/id` or `/subject`, as a refusal tells
+    /// them; `*` stands for any item of an array. 1 to 20.
+    #[schema(min_items = 1, max_items = 20)]
+    pub pointers: Vec<String>,
+}
+
 /// What a tenant is set to.
 #[derive(ToSchema)]
 pub(crate) struct TenantSpec {
@@ -140,6 +181,8 @@ pub(crate) struct TenantSpec {
     pub profile: Option<String>,
     /// What it may take up; in force for what comes next. The operator's own tenant has none.
     pub quotas: Option<QuotasSpec>,
+    /// What becomes of card data in its events.
+    pub card_policy: Option<CardPolicy>,
     /// Notes of the operator.
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -155,6 +198,8 @@ pub(crate) struct Tenant {
     pub profile: String,
     /// What it may take up; null for the operator's own tenant.
     pub quotas: Option<Quotas>,
+    /// What becomes of card data in its events, as it was given; null where all is as the server is configured.
+    pub card_policy: Option<CardPolicy>,
     /// Notes of the operator.
     pub metadata: BTreeMap<String, String>,
     /// When it was made, RFC 3339.
@@ -572,10 +617,70 @@ pub(crate) struct DeliveryQuery {
     endpoint: Option<String>,
     /// The ordering key.
     key: Option<String>,
+    /// What the event is about.
+    subject: Option<String>,
     /// The event's id, the publisher's own or `evt_…`.
     event: Option<String>,
     /// Accepted at this time or later, RFC 3339.
     since: Option<String>,
     /// Accepted before this time, RFC 3339.
     until: Option<String>,
+}
+
+/// Whose, where a list is over all tenants.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfTenant {
+    /// Of this tenant only.
+    tenant: Option<String>,
+}
+
+/// Which endpoints; all conditions hold at once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EndpointQuery {
+    /// How they stand.
+    #[param(inline)]
+    state: Option<State>,
+}
+
+/// Which events; all conditions hold at once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventQuery {
+    /// The event's id, the publisher's own or `evt_…`.
+    id: Option<String>,
+    /// The event type.
+    r#type: Option<String>,
+    /// The ordering key.
+    key: Option<String>,
+    /// What it is about.
+    subject: Option<String>,
+    /// Accepted at this time or later, RFC 3339.
+    since: Option<String>,
+    /// Accepted before this time, RFC 3339.
+    until: Option<String>,
+}
+
+/// Which part of a feed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FeedQuery {
+    /// Only what has a higher sequence; 0 unless given, which is before the first.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+    /// Entries at most; 50 unless given. No more than about 4 MiB of them, but one at least.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u32>,
+    /// How long to wait where there is nothing, in seconds; 0 unless given.
+    #[param(minimum = 0, maximum = 30)]
+    wait_s: Option<u32>,
+}
+
+/// Over which time.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsQuery {
+    /// Deliveries accepted at this time or later, RFC 3339; in the last 24 hours unless given.
+    since: Option<String>,
 }

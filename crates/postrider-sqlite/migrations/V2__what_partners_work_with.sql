@@ -22,3 +22,9 @@ CREATE TABLE subjects (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Tests in the log: found by whose they are, newest first.
+CREATE INDEX tests_by_tenant   ON tests (tenant, position);
+CREATE INDEX tests_by_endpoint ON tests (endpoint, position);
+
+-- Tenants' rows of `chunks` hold the positions of events from now on; those that are there, of deliveries, stay as they are.

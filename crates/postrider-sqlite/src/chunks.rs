@@ -1,6 +1,9 @@
-//! The order of deliveries per endpoint and per tenant: positions in rows of 64, the open tail of each in memory.
+//! The order of deliveries per endpoint, and of events per tenant: positions in rows of 64, the open tail of each in memory.
 //!
 //! A full tail is written with a later commit, the others at intervals, so that a start has little to read again.
+//!
+//! In databases of layout 1 tenants' rows hold the positions of deliveries instead. They stay as they are: whoever reads a
+//! tenant's order goes from each entry to its event, and passes over an event that it has seen.
 
 use std::collections::VecDeque;
 
@@ -65,7 +68,7 @@ pub(crate) struct Tails {
     tails: FxHashMap<Owner, Chunk>,
     /// Full ones, to be written with the next commit.
     full: VecDeque<(Owner, Chunk)>,
-    /// The highest sequence known of each endpoint since the start; rows know the rest.
+    /// Places taken since the last round began.
     taken: u64,
     sweep: Option<Sweep>,
 }
@@ -78,7 +81,7 @@ struct Sweep {
 }
 
 impl Tails {
-    /// Adds a delivery to its owner's order.
+    /// Adds an event or a delivery to its owner's order.
     pub(crate) fn push(&mut self, owner: Owner, position: Position, sequence: u64) {
         self.taken += 1;
         let tail = self.tails.entry(owner).or_default();
@@ -92,7 +95,7 @@ impl Tails {
         }
     }
 
-    /// How many deliveries were added since the last round of writing everything out began.
+    /// How many places were taken since the last round of writing everything out began.
     pub(crate) fn since_sweep(&self) -> u64 {
         self.taken
     }
@@ -152,6 +155,19 @@ impl Tails {
         let tail = self.tails.get(&owner).into_iter();
         let full = self.full.iter().rev().filter(|(o, _)| *o == owner).map(|(_, c)| c);
         tail.chain(full).flat_map(|c| c.positions.iter().rev().copied()).filter(|p| *p < before).collect()
+    }
+
+    /// The pieces that memory holds of an owner's order and that reach beyond a sequence, oldest first, at most `limit`.
+    pub(crate) fn oldest_beyond(&self, owner: Owner, sequence: u64, limit: usize) -> Vec<Chunk> {
+        let full = self.full.iter().filter(|(o, _)| *o == owner).map(|(_, c)| c);
+        let pieces = full.chain(self.tails.get(&owner)).filter(|c| c.sequence > sequence);
+        pieces.take(limit).cloned().collect()
+    }
+
+    /// The highest sequence that memory holds of an owner's order; 0 if none.
+    pub(crate) fn sequence(&self, owner: Owner) -> u64 {
+        let full = self.full.iter().rev().find(|(o, _)| *o == owner).map(|(_, c)| c);
+        self.tails.get(&owner).or(full).map_or(0, |c| c.sequence)
     }
 
     /// The highest sequence in each piece that memory holds.

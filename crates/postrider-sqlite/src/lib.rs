@@ -2,7 +2,7 @@
 //!
 //! A commit leaves rows in the **journal** (events, what they owe, their bytes) and in the **log** (how deliveries went).
 //! Everything else is an index that may lag behind the journal and is brought up in the background, or again at a start:
-//! the *overlay* (what is owed and not written down yet), *chunks* (the order of deliveries per endpoint and tenant) and
+//! the *overlay* (what is owed and not written down yet), *chunks* (the order of deliveries per endpoint and of events per tenant) and
 //! *runs* (keys that lead to events).
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,9 @@ mod chunks;
 mod codec;
 mod edits;
 mod error;
+mod events;
+mod feed;
+mod figures;
 mod filter;
 mod journal;
 mod keys;
@@ -20,6 +23,7 @@ mod maintain;
 mod memory;
 mod merge;
 mod open;
+mod order;
 mod overlay;
 mod pending;
 mod pool;
@@ -32,6 +36,7 @@ mod schema;
 mod sealed;
 mod settle;
 mod subjects;
+mod tests;
 mod write;
 
 use std::path::Path;

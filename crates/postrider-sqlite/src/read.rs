@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::id::{EndpointNo, Position};
 use postrider_core::record::{KeyHash, LaneKey, Loaded, PendingRow, TestRecord};
 use postrider_core::time::Timestamp;
 use postrider_store::{
-    EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, Page, PageLimit, Recovery, Store, StoreError,
-    StoredEvent, StoredSubject,
+    EndpointFigures, EndpointVersion, EventPage, EventQuery, FeedPage, KeyHit, LogEntry, LogPage, LogQuery,
+    Page, PageLimit, Recovery, Store, StoreError, StoredEvent, StoredSubject,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -17,8 +16,7 @@ use crate::error::Res;
 use crate::journal::Journal;
 use crate::memory::Shared;
 use crate::pool::For;
-use crate::rows::{self, int};
-use crate::{keys, log, pending, recover, subjects};
+use crate::{events, feed, figures, keys, log, pending, recover, subjects, tests};
 
 /// Reads of an open database, from any thread.
 #[derive(Debug)]
@@ -43,22 +41,7 @@ impl SqliteStore {
 
     fn read_test(&self, position: Position) -> Res<Option<TestRecord>> {
         let (view, ()) = self.shared.view(For::Answers, |_| ())?;
-        let Some(attempt) = rows::attempts(view.conn(), position, 1)?.pop() else { return Ok(None) };
-        let mut statement = view
-            .conn()
-            .prepare_cached("SELECT tenant, endpoint, event_type, data, at FROM tests WHERE position = ?1")?;
-        let test = statement.query_row(params![int(position.0)], |r| {
-            Ok(TestRecord {
-                position,
-                tenant: TenantNo(r.get(0)?),
-                endpoint: EndpointNo(r.get(1)?),
-                event_type: r.get::<_, String>(2)?.into(),
-                data: Bytes::from(r.get::<_, Vec<u8>>(3)?),
-                at: Timestamp::from_micros(r.get(4)?),
-                attempt: attempt.clone(),
-            })
-        });
-        Ok(test.optional()?)
+        tests::one(view.conn(), position)
     }
 
     fn read_version(&self, endpoint: EndpointNo, version: u32) -> Res<Option<EndpointVersion>> {
@@ -141,6 +124,23 @@ impl Store for SqliteStore {
 
     fn event(&self, position: Position) -> Result<Option<StoredEvent>, StoreError> {
         Ok(self.read_event(position)?)
+    }
+
+    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
+        Ok(events::page(&self.shared, query)?)
+    }
+
+    fn feed(&self, endpoint: EndpointNo, after: u64, limit: PageLimit) -> Result<FeedPage, StoreError> {
+        Ok(feed::page(&self.shared, endpoint, after, limit)?)
+    }
+
+    fn figures(
+        &self,
+        endpoint: EndpointNo,
+        since: Timestamp,
+        at_most: usize,
+    ) -> Result<EndpointFigures, StoreError> {
+        Ok(figures::of(&self.shared, endpoint, since, at_most)?)
     }
 
     fn log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {

@@ -124,7 +124,8 @@ fn in_table(conn: &Connection, endpoint: EndpointNo) -> Res<bool> {
         .exists(params![endpoint.0])?)
 }
 
-fn written_sequence(conn: &Connection, endpoint: EndpointNo) -> Res<u64> {
+/// The last sequence in an endpoint's chunks; 0 if there are none.
+pub(crate) fn written_sequence(conn: &Connection, endpoint: EndpointNo) -> Res<u64> {
     let sequence: Option<i64> = conn
         .prepare_cached("SELECT sequence FROM chunks WHERE owner = ?1 ORDER BY first DESC LIMIT 1")?
         .query_row(params![Owner::from(endpoint).0], |r| r.get(0))

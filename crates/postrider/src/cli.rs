@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
-use crate::commands::{deliveries, endpoints, event_types, events, subjects, tenants, tokens};
+use crate::commands::{deliveries, endpoints, event_types, events, feed, subjects, tenants, tokens};
 use crate::config::ConfigFlags;
 use crate::demo::DemoArgs;
 use crate::exit;
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Serve(ConfigFlags),
     /// See it work: a server, a receiver that verifies, and card traffic between them
     Demo(DemoArgs),
-    /// Publish events
+    /// Publish events; look them up
     #[command(subcommand)]
     Events(events::Command),
     /// Manage the catalogue of event types
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// Manage a tenant's endpoints
     #[command(subcommand)]
     Endpoints(endpoints::Command),
+    /// Read everything that an endpoint is owed, by sequence
+    Feed(feed::FeedArgs),
     /// Read the delivery log; retry and cancel deliveries
     #[command(subcommand)]
     Deliveries(deliveries::Command),

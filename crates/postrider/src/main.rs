@@ -40,6 +40,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::EventTypes(command) => commands::event_types::run(command, output).await,
         Command::Subjects(command) => commands::subjects::run(command, output).await,
         Command::Endpoints(command) => commands::endpoints::run(command, output).await,
+        Command::Feed(args) => commands::feed::run(args, output).await,
         Command::Deliveries(command) => commands::deliveries::run(command, output).await,
         Command::Tenants(command) => commands::tenants::run(command, output).await,
         Command::Tokens(command) => commands::tokens::run(command, output).await,

@@ -1,8 +1,8 @@
 //! Each call asks for the right thing and reads the answer.
 
 use postrider_client::{
-    Condition, DeliveryFilter, EndpointSpec, EndpointState, Error, EventSample, EventTypeSpec, Filters,
-    NewEvent, NewToken, PageRequest, Quotas, RateLimit, Rotation, TenantSpec,
+    Condition, DeliveryFilter, EndpointSpec, EndpointState, Error, EventFilter, EventSample, EventTypeSpec,
+    FeedRequest, Filters, NewEvent, NewToken, PageRequest, Quotas, RateLimit, Rotation, TenantSpec,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -121,6 +121,7 @@ async fn every_delivery_filter_reaches_the_server() {
         kind: some("a.b"),
         endpoint: some("ep_1"),
         key: some("k&1"),
+        subject: some("card-1"),
         since: some("2026-01-01T00:00:00Z"),
         until: some("2026-02-01T00:00:00+01:00"),
         event: some("evt_1"),
@@ -132,8 +133,76 @@ async fn every_delivery_filter_reaches_the_server() {
     assert!(answer.json().contains("later_field"), "what this version does not know is passed on");
     assert_eq!(
         server.last().line,
-        "GET /v1/tenants/acme/deliveries?status=failed&type=a.b&endpoint=ep_1&key=k%261\
+        "GET /v1/tenants/acme/deliveries?status=failed&type=a.b&endpoint=ep_1&key=k%261&subject=card-1\
          &since=2026-01-01T00%3A00%3A00Z&until=2026-02-01T00%3A00%3A00%2B01%3A00&event=evt_1&limit=10&cursor=c1"
+    );
+}
+
+#[tokio::test]
+async fn an_operator_lists_over_all_tenants() {
+    let server = Server::answering(200, r#"{"data":[],"next_cursor":null}"#).await;
+    let client = server.client();
+    let filter = DeliveryFilter { status: Some("failed".into()), ..DeliveryFilter::default() };
+    client.list_all_deliveries(None, &filter, &PageRequest::default()).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/deliveries?status=failed");
+    client.list_all_deliveries(Some("a:b"), &filter, &PageRequest::default()).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/deliveries?status=failed&tenant=a%3Ab");
+    let page = PageRequest { limit: Some(3), cursor: None };
+    client.list_all_endpoints(None, Some("tripped"), &page).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/endpoints?limit=3&state=tripped");
+}
+
+#[tokio::test]
+async fn events_are_listed_and_one_is_read_with_its_data_as_it_was_published() {
+    let event = r#""id":"e1","tenant":"acme","type":"a.b","key":null,"subject":"card-1","attributes":{"n":1.0},"occurred_at":"t","created_at":"t","expires_at":null"#;
+    let list: &'static str = format!(r#"{{"data":[{{{event},"deliveries":2}}],"next_cursor":null}}"#).leak();
+    let server = Server::answering(200, list).await;
+    let some = |text: &str| Some(text.to_owned());
+    let filter = EventFilter {
+        id: some("e1"),
+        kind: some("a.b"),
+        key: some("k"),
+        subject: some("card-1"),
+        since: some("2026-01-01"),
+        until: some("2026-02-01"),
+    };
+    let answer = server.client().list_events("acme", &filter, &PageRequest::default()).await.unwrap();
+    assert_eq!((answer.data[0].deliveries, answer.data[0].attributes.get()), (2, r#"{"n":1.0}"#));
+    assert_eq!(
+        server.last().line,
+        "GET /v1/tenants/acme/events?id=e1&type=a.b&key=k&subject=card-1&since=2026-01-01&until=2026-02-01"
+    );
+    let one: &'static str =
+        format!(r#"{{{event},"data":{{"amount": 42.50}},"deliveries":[],"more":"/v1/x"}}"#).leak();
+    let server = Server::answering(200, one).await;
+    let answer = server.client().get_event("acme", "e1").await.unwrap();
+    assert_eq!((answer.data.get(), answer.more.as_deref()), (r#"{"amount": 42.50}"#, Some("/v1/x")));
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/events/e1");
+}
+
+#[tokio::test]
+async fn a_feed_is_read_on_after_a_sequence_and_figures_since_a_time() {
+    let server = Server::answering(
+        200,
+        r#"{"data":[{"sequence":8,"delivery":"dlv_1","status":"failed","event":{"id":"e1","type":"a.b","occurred_at":"t","key":null,"attributes":{},"data":1.0}}],"last_sequence":9}"#,
+    )
+    .await;
+    let part = FeedRequest { after: 7, limit: Some(1), wait_s: 30 };
+    let feed = server.client().feed("acme", "ep_1", &part).await.unwrap();
+    assert_eq!((feed.last_sequence, feed.data[0].sequence, feed.data[0].event.data.get()), (9, 8, "1.0"));
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/endpoints/ep_1/feed?after=7&limit=1&wait_s=30");
+    server.client().feed("acme", "ep_1", &FeedRequest::default()).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/endpoints/ep_1/feed?after=0");
+    let server = Server::answering(
+        200,
+        r#"{"since":"t","complete_from":"t","counts":{"failed":1},"success_rate":0.5,"latency_ms":{"p50":1.5,"p95":2,"p99":3},"backlog":4,"oldest_pending_at":null,"state":"tripped","retry_at":"t","reason":null,"failing_since":"t","sequence":9}"#,
+    )
+    .await;
+    let stats = server.client().endpoint_stats("acme", "ep_1", Some("2026-01-01T00:00:00Z")).await.unwrap();
+    assert_eq!((stats.counts["failed"], stats.latency_ms.unwrap().p95), (1, 2.0));
+    assert_eq!(
+        server.last().line,
+        "GET /v1/tenants/acme/endpoints/ep_1/stats?since=2026-01-01T00%3A00%3A00Z"
     );
 }
 

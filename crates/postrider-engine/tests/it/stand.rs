@@ -124,6 +124,7 @@ impl Stand {
             url_policy: policy,
             default_schedule: [Duration::from_millis(50)].into(),
             disable_after: Duration::from_secs(432_000),
+            cards: Default::default(),
             max_event_bytes: 65_536,
             max_batch_bytes: 262_144,
             node,

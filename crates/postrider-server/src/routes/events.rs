@@ -134,8 +134,10 @@ async fn publish_batch(
     }
     let answers = if publications.is_empty() { Vec::new() } else { app.engine().publish(publications).await };
     let mut answers = answers.into_iter();
-    let answers: Vec<_> =
-        prepared.into_iter().map(|shared| shared.and_then(|shared| gather(shared, &mut answers))).collect();
+    let gathered = |(index, shared): (usize, Result<_, Problem>)| {
+        gather(shared?, &mut answers).map_err(|problem| problem.under(&format!("/{index}")))
+    };
+    let answers: Vec<_> = prepared.into_iter().enumerate().map(gathered).collect();
     if let Some(overload) = overload(&answers) {
         return Err(overload.clone());
     }
@@ -175,7 +177,7 @@ fn gather(
     let lasts = |refusal: &Refusal| match refusal {
         Refusal::Overloaded(_) => 0,
         Refusal::OverQuota { .. } => 1,
-        Refusal::Conflict(_) => 2,
+        Refusal::Conflict(_) | Refusal::CardData(_) => 2,
     };
     match refusals.into_iter().min_by_key(lasts) {
         Some(refusal) => Err(refusal.into()),

@@ -5,3 +5,4 @@ mod api;
 mod connection;
 mod endpoints;
 mod fixture;
+mod lookup;

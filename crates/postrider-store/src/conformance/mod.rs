@@ -8,6 +8,7 @@ pub mod configuration;
 pub mod lives;
 pub mod model;
 pub mod random;
+pub mod reads;
 pub mod recovery;
 pub mod retention;
 
@@ -41,6 +42,12 @@ pub const CASES: &[Case] = &[
     ("several steps of one delivery in one group end as the last says", lives::several_steps_in_one_group),
     ("keys lead to their events and new keys to nothing", lives::keys_lead_to_their_events),
     ("a test is kept with its attempt", lives::a_test_is_kept_with_its_attempt),
+    (
+        "events are told whether they are owed to somebody or not",
+        reads::events_are_told_whether_they_are_owed_to_somebody_or_not,
+    ),
+    ("tests lie between the deliveries of the log", reads::tests_lie_between_the_deliveries_of_the_log),
+    ("a feed begins with the oldest that is left", reads::a_feed_begins_with_the_oldest_that_is_left),
     ("configuration survives with its versions", configuration::configuration_survives_with_its_versions),
     ("numbers are never used twice", configuration::numbers_are_never_used_twice),
     (

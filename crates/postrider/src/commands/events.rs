@@ -1,11 +1,13 @@
-//! `events publish`: one event from flags, or many from lines of JSON.
+//! `events`: publish one from flags or many from lines of JSON; list, show.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{BatchItem, NewEvent, Problem};
+use postrider_client::{BatchItem, Delivery, EventDetail, EventFilter, NewEvent, Problem};
 
-use crate::cli::Connection;
+use super::deliveries::shorten;
+use super::tenants::next_page;
+use crate::cli::{Connection, PageArgs};
 use crate::exit::{self, Usage};
 use crate::input;
 use crate::output::{Output, Rows, or_dash};
@@ -20,6 +22,48 @@ const MAX_LINES_BYTES: u64 = 64 << 20;
 pub(crate) enum Command {
     /// Publish one event, or many from a file of JSON lines
     Publish(Box<PublishArgs>),
+    /// List a tenant's events, newest first
+    List(Box<ListArgs>),
+    /// Show one event with its data and what became of its deliveries
+    Show {
+        /// Whose
+        #[arg(long)]
+        tenant: String,
+        /// The event's id, the publisher's own or the server's
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Whose
+    #[arg(long)]
+    tenant: String,
+    /// Only the one of this id, the publisher's own or the server's
+    #[arg(long)]
+    id: Option<String>,
+    /// Only of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only with this ordering key
+    #[arg(long)]
+    key: Option<String>,
+    /// Only about this subject
+    #[arg(long)]
+    subject: Option<String>,
+    /// Only from this time on, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// The event.
@@ -67,11 +111,88 @@ pub(crate) struct PublishArgs {
 }
 
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
-    let Command::Publish(args) = command;
-    match &args.ndjson {
-        Some(file) => publish_lines(&args, file, output).await,
-        None => publish_one(*args, output).await,
+    match command {
+        Command::Publish(args) => match &args.ndjson {
+            Some(file) => publish_lines(&args, file, output).await,
+            None => publish_one(*args, output).await,
+        },
+        Command::List(args) => list(*args, output).await,
+        Command::Show { tenant, id, connection } => {
+            let answer = super::client(&connection)?.get_event(&tenant, &id).await?;
+            if output.json {
+                output.answer(answer.json(), || Rows::new(&[]))?;
+            } else {
+                output.line(&details(&answer).render())?;
+                output.line("")?;
+                output.line(&deliveries(&answer.deliveries, answer.more.as_deref()).render())?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+async fn list(args: ListArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let client = super::client(&args.connection)?;
+    let page = args.page.request();
+    let filter = EventFilter {
+        id: args.id,
+        kind: args.kind,
+        key: args.key,
+        subject: args.subject,
+        since: args.since,
+        until: args.until,
+    };
+    let answer = client.list_events(&args.tenant, &filter, &page).await?;
+    output.answer(answer.json(), || {
+        let mut rows = Rows::new(&["id", "type", "key", "subject", "deliveries", "created"]);
+        for event in &answer.data {
+            rows.row([
+                event.id.clone(),
+                event.kind.clone(),
+                or_dash(event.key.as_ref()),
+                or_dash(event.subject.as_ref()),
+                event.deliveries.to_string(),
+                event.created_at.clone(),
+            ]);
+        }
+        next_page(&mut rows, answer.next_cursor.as_deref());
+        rows
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn details(event: &EventDetail) -> Rows {
+    let mut rows = Rows::new(&[]);
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    rows.field("id", event.id.as_str())
+        .field("tenant", event.tenant.as_str())
+        .field("type", event.kind.as_str())
+        .field("key", text(&event.key))
+        .field("subject", text(&event.subject))
+        .field("occurred", event.occurred_at.as_str())
+        .field("created", event.created_at.as_str())
+        .field("expires", text(&event.expires_at))
+        .text("attributes", &shorten(event.attributes.get()))
+        .text("data", &shorten(event.data.get()));
+    rows
+}
+
+fn deliveries(deliveries: &[Delivery], more: Option<&str>) -> Rows {
+    let mut rows = Rows::new(&["delivery", "endpoint", "status", "attempts", "last", "reason"]);
+    for delivery in deliveries {
+        rows.row([
+            delivery.id.clone(),
+            delivery.endpoint.clone(),
+            delivery.status.clone(),
+            delivery.attempts.to_string(),
+            or_dash(delivery.last_status_code),
+            or_dash(delivery.reason.as_ref()),
+        ]);
+    }
+    if more.is_some() {
+        rows.note("there are more: deliveries list --event and its cursor tell all");
+    }
+    rows
 }
 
 async fn publish_one(args: PublishArgs, output: Output) -> anyhow::Result<ExitCode> {

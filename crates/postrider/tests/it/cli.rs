@@ -110,6 +110,11 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
     let publish = ["events", "publish", "--tenant", "acme", "--type", "card.created", "--data", "{}"];
     for (args, schema, told) in [
         (&["tenants", "put", "acme:eu", "--name", "Acme Europe"][..], "Tenant", "Acme Europe"),
+        (
+            &["tenants", "put", "acme:us", "--card-policy", r#"{"numbers":"mask"}"#],
+            "Tenant",
+            r#""numbers":"mask""#,
+        ),
         (&["tenants", "list"], "Page_Tenant", "acme:eu"),
         (
             &["tokens", "create", "--tenant", "acme", "--scope", "events-write"],
@@ -144,7 +149,17 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
             "Attempt",
             "status    200",
         ),
+        (&["endpoints", "list", "--all-tenants"], "Page_Endpoint", "acme:eu"),
+        (
+            &["endpoints", "list", "--all-tenants", "--state", "active", "--tenant", "acme"],
+            "Page_Endpoint",
+            id,
+        ),
+        (&["endpoints", "stats", "--tenant", "acme", id], "EndpointStats", "0 cancelled, 1 failed"),
         (&publish, "Receipt", "DELIVERIES"),
+        (&["events", "list", "--tenant", "acme", "--key", "k"], "Page_Event", &event),
+        (&["events", "show", "--tenant", "acme", &event], "EventDetail", &delivery),
+        (&["deliveries", "list", "--all-tenants", "--status", "failed"], "Page_Delivery", &delivery),
         (&["deliveries", "list", "--tenant", "acme"], "Page_Delivery", &delivery),
         (
             &["deliveries", "show", "--tenant", "acme", &delivery],

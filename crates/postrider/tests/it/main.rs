@@ -13,6 +13,7 @@ mod cli;
 mod cli_bench;
 mod cli_catalogue;
 mod cli_deliveries;
+mod cli_feed;
 mod commands;
 mod configuration;
 mod demo;

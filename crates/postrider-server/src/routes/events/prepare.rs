@@ -14,6 +14,9 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::problem::Problem;
 
+const CARD_NUMBER_AS_KEY: &str =
+    "comes with an Idempotency-Key header that holds what looks like a card number; use one without";
+
 /// An event that is ready to be accepted.
 pub(super) struct Prepared {
     /// One for each tenant that gets it.
@@ -65,25 +68,36 @@ pub(super) fn prepare(
     })?;
     // Copies: a slice would keep the whole body, and the buffer it was read into, as long as the event. All tenants share them.
     let (attributes, data) = (Bytes::copy_from_slice(&event.attributes), Bytes::copy_from_slice(&event.data));
-    let publication = |id: &TenantId, tenant: TenantNo| Publication {
-        tenant,
-        event_type: event.event_type.clone(),
-        own_id: event.own_id.clone(),
-        key: event.key.clone(),
-        subject: event.subject.as_ref().map(|subject| subject.as_str().into()),
-        expires_at: event.expires_at,
-        attributes: attributes.clone(),
-        occurred_at: event.occurred_at,
-        data: data.clone(),
-        idempotency: key.map(|key| KeyHash::idempotency(tenant, key)),
-        body: (key.is_some() || event.own_id.is_some()).then(|| fingerprint(event, id)),
+    let publication = |id: &TenantId, tenant: TenantNo| {
+        if key.is_some_and(|key| app.engine().refuses_event_name(tenant, &event.event_type, key)) {
+            return Err(Problem::fault("", CARD_NUMBER_AS_KEY));
+        }
+        let mut publication = Publication {
+            tenant,
+            event_type: event.event_type.clone(),
+            own_id: event.own_id.clone(),
+            key: event.key.clone(),
+            subject: event.subject.as_ref().map(|subject| subject.as_str().into()),
+            expires_at: event.expires_at,
+            attributes: attributes.clone(),
+            occurred_at: event.occurred_at,
+            data: data.clone(),
+            idempotency: key.map(|key| KeyHash::idempotency(tenant, key)),
+            body: None,
+        };
+        if key.is_some() || event.own_id.is_some() {
+            publication.body = Some(publication.fingerprint(id.as_str()));
+        }
+        Ok(publication)
     };
     Ok(match owners {
-        Owners::One(id, tenant) => Prepared { publications: vec![publication(id, tenant)], shared: None },
+        Owners::One(id, tenant) => Prepared { publications: vec![publication(id, tenant)?], shared: None },
         Owners::Shared(subject) => {
             let tenants = || subject.tenants.iter();
             Prepared {
-                publications: tenants().map(|tenant| publication(&tenant.id, tenant.no)).collect(),
+                publications: tenants()
+                    .map(|tenant| publication(&tenant.id, tenant.no))
+                    .collect::<Result<_, _>>()?,
                 shared: Some(tenants().map(|tenant| tenant.id.clone()).collect()),
             }
         }
@@ -142,80 +156,4 @@ fn pointer(at: Option<usize>, within: &str) -> String {
 fn tenant(app: &App, caller: &Caller, id: &TenantId) -> Result<TenantNo, Problem> {
     let found = if caller.reaches(id.as_str()) { app.engine().tenant_no(id.as_str()) } else { None };
     found.ok_or_else(|| Problem::not_found("the tenant"))
-}
-
-/// What makes two events of a tenant with one key the same: every field, whatever stands around them in the body, so that a
-/// batch can be repeated in another layout, or item by item, and an event of a subject whatever the order of its tenants.
-fn fingerprint(event: &NewEvent, tenant: &TenantId) -> KeyHash {
-    let micros = |at: Option<postrider_core::time::Timestamp>| at.map(|at| at.as_micros().to_be_bytes());
-    let (occurred_at, expires_at) = (micros(event.occurred_at), micros(event.expires_at));
-    let mut parts: Vec<&[u8]> = vec![
-        tenant.as_str().as_bytes(),
-        event.event_type.as_bytes(),
-        event.own_id.as_deref().unwrap_or_default().as_bytes(),
-        event.key.as_deref().unwrap_or_default().as_bytes(),
-        occurred_at.as_ref().map_or(&[], |at| &at[..]),
-        &event.attributes,
-        &event.data,
-    ];
-    // Only where they are given: events without them are the same as before there were any.
-    if let Some(subject) = &event.subject {
-        parts.extend([&b"subject"[..], subject.as_str().as_bytes()]);
-    }
-    if let Some(expires_at) = &expires_at {
-        parts.extend([&b"expires_at"[..], &expires_at[..]]);
-    }
-    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
-    for part in parts {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
-    KeyHash::body(&bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(text: &'static str) -> KeyHash {
-        let event = NewEvent::parse(&Bytes::from_static(text.as_bytes()), 1 << 20).unwrap();
-        fingerprint(&event, &event.tenant.clone().unwrap_or_else(|| "a".parse().unwrap()))
-    }
-
-    #[test]
-    fn the_same_event_in_another_layout_has_the_same_fingerprint() {
-        let one = of(r#"{"tenant":"a","type":"t","data":{"n":1.0},"key":"k"}"#);
-        assert_eq!(one, of(r#" { "key":"k", "data":{"n":1.0}, "type" : "t", "tenant":"a" } "#));
-        for other in [
-            r#"{"tenant":"a","type":"t","data":{"n":1.00},"key":"k"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0}}"#,
-            r#"{"tenant":"a","type":"tk","data":{"n":1.0}}"#,
-            r#"{"tenant":"b","type":"t","data":{"n":1.0},"key":"k"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0},"id":"k"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0},"key":"k","subject":"s"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0},"key":"k","subject":"t"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0},"key":"k","expires_at":"2026-01-01T00:00:00Z"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0},"key":"k","expires_at":"2026-01-01T00:00:01Z"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0},"key":"k","occurred_at":"2026-01-01T00:00:00Z"}"#,
-        ] {
-            assert_ne!(one, of(other), "{other}");
-        }
-        let subject = of(r#"{"subject":"s","type":"t","data":1}"#);
-        assert_eq!(
-            subject,
-            of(r#"{"tenant":"a","subject":"s","type":"t","data":1}"#),
-            "to that tenant it is the same"
-        );
-        assert_eq!(subject, of(r#"{"type":"t","data":1,"subject":"s"}"#));
-    }
-
-    #[test]
-    fn fingerprints_of_events_without_subject_and_end_stay_what_they_were() {
-        let text = r#"{"tenant":"acme","type":"card.frozen","data":{"n":1.0},"id":"e-1","key":"k","attributes":{"a":1},
-            "occurred_at":"2026-01-01T00:00:00Z"}"#;
-        assert_eq!(of(text), KeyHash(FINGERPRINT));
-    }
-
-    /// As the first version wrote it into databases.
-    const FINGERPRINT: u128 = 0x677f_c642_7746_95b2_3d5b_ca81_20d5_98fa;
 }
