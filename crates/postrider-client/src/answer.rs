@@ -17,6 +17,11 @@ impl<T> Answer<T> {
         Self { value, json }
     }
 
+    /// The same text with what was read made something else.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer { value: change(self.value), json: self.json }
+    }
+
     /// The JSON text as the server sent it. Valid UTF-8, since it was read as JSON.
     pub fn json(&self) -> &str {
         std::str::from_utf8(&self.json).unwrap_or("null")

@@ -19,6 +19,8 @@ pub struct DeliveryFilter {
     pub endpoint: Option<String>,
     /// Ordering key.
     pub key: Option<String>,
+    /// What the event is about.
+    pub subject: Option<String>,
     /// Created at this time or later, RFC 3339.
     pub since: Option<String>,
     /// Created before this time, RFC 3339.
@@ -34,6 +36,7 @@ impl DeliveryFilter {
             ("type", &self.kind),
             ("endpoint", &self.endpoint),
             ("key", &self.key),
+            ("subject", &self.subject),
             ("since", &self.since),
             ("until", &self.until),
             ("event", &self.event),
@@ -61,6 +64,12 @@ pub struct Delivery {
     pub kind: String,
     /// Ordering key.
     pub key: Option<String>,
+    /// What the event is about, if it was published with a subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// From when on nobody wants the event, RFC 3339, if it was published with an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// The endpoint's gapless number for it; a test has none.
     pub sequence: Option<u64>,
     /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
@@ -95,6 +104,12 @@ pub struct DeliveryDetail {
     pub kind: String,
     /// Ordering key.
     pub key: Option<String>,
+    /// What the event is about, if it was published with a subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// From when on nobody wants the event, RFC 3339, if it was published with an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// The endpoint's gapless number for it; a test has none.
     pub sequence: Option<u64>,
     /// `pending`, `succeeded`, `failed`, `cancelled` or `skipped`.
@@ -170,6 +185,21 @@ impl Client {
         page: &PageRequest,
     ) -> Result<Answer<Page<Delivery>>, Error> {
         self.get(&["v1", "tenants", tenant, "deliveries"], &filter.query(page)).await
+    }
+
+    /// Reads a page of deliveries over all tenants, or of one, newest first. For operators.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_all_deliveries(
+        &self,
+        tenant: Option<&str>,
+        filter: &DeliveryFilter,
+        page: &PageRequest,
+    ) -> Result<Answer<Page<Delivery>>, Error> {
+        let mut query = filter.query(page);
+        query.extend(tenant.map(|tenant| ("tenant", tenant.to_owned())));
+        self.get(&["v1", "deliveries"], &query).await
     }
 
     /// Reads one delivery with its attempts.

@@ -282,6 +282,23 @@ impl Client {
         self.get(&["v1", "tenants", tenant, "endpoints"], &page.query()).await
     }
 
+    /// Reads a page of endpoints over all tenants, or of one, by tenant and id; with a state only those that stand so. For
+    /// operators.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_all_endpoints(
+        &self,
+        tenant: Option<&str>,
+        state: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Answer<Page<Endpoint>>, Error> {
+        let mut query = page.query();
+        query.extend(tenant.map(|tenant| ("tenant", tenant.to_owned())));
+        query.extend(state.map(|state| ("state", state.to_owned())));
+        self.get(&["v1", "endpoints"], &query).await
+    }
+
     /// Changes the named fields of an endpoint.
     ///
     /// # Errors

@@ -13,8 +13,12 @@ use crate::{Answer, Client, Error, Problem};
 /// An event to be published. `data` is sent byte for byte.
 #[derive(Debug, Clone, Serialize)]
 pub struct NewEvent {
-    /// Whose it is.
-    pub tenant: String,
+    /// Whose it is; none for all tenants of the subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The card or account that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// The event type.
     #[serde(rename = "type")]
     pub kind: String,
@@ -32,19 +36,33 @@ pub struct NewEvent {
     /// When it happened, RFC 3339; when it was accepted, unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<String>,
+    /// From when on nobody wants it any more, RFC 3339; never, unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
 }
 
 impl NewEvent {
     /// An event of a tenant with `data` as it stands.
     pub fn new(tenant: impl Into<String>, kind: impl Into<String>, data: Box<RawValue>) -> Self {
+        Self { tenant: Some(tenant.into()), ..Self::bare(kind.into(), data) }
+    }
+
+    /// An event of all tenants of a subject, with `data` as it stands; see [`Client::publish_by_subject`].
+    pub fn of_subject(subject: impl Into<String>, kind: impl Into<String>, data: Box<RawValue>) -> Self {
+        Self { subject: Some(subject.into()), ..Self::bare(kind.into(), data) }
+    }
+
+    fn bare(kind: String, data: Box<RawValue>) -> Self {
         Self {
-            tenant: tenant.into(),
-            kind: kind.into(),
+            tenant: None,
+            subject: None,
+            kind,
             data,
             id: None,
             key: None,
             attributes: BTreeMap::new(),
             occurred_at: None,
+            expires_at: None,
         }
     }
 
@@ -68,6 +86,9 @@ impl NewEvent {
 /// An event that is durable, with its deliveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
+    /// Whose it is, of an event that named only its subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The event's id.
     pub id: String,
     /// How many deliveries are pending for it; skipped ones are in the log, with their reason.
@@ -80,7 +101,12 @@ pub struct Accepted {
 pub enum BatchItem {
     /// The item is durable.
     Accepted(Accepted),
-    /// The item was refused, and nothing of it was stored; the others are not affected.
+    /// The item named only its subject, and is durable for each tenant of that.
+    Shared {
+        /// Tenant by tenant.
+        data: Vec<Accepted>,
+    },
+    /// The item was refused; the others are not affected.
     Refused {
         /// Why.
         error: Problem,
@@ -88,13 +114,14 @@ pub enum BatchItem {
 }
 
 impl BatchItem {
-    /// What became of the item.
+    /// What became of the item: one event, or one for each tenant of its subject.
     ///
     /// # Errors
     /// The problem that the server found with it.
-    pub fn outcome(&self) -> Result<&Accepted, &Problem> {
+    pub fn outcome(&self) -> Result<&[Accepted], &Problem> {
         match self {
-            Self::Accepted(accepted) => Ok(accepted),
+            Self::Accepted(accepted) => Ok(std::slice::from_ref(accepted)),
+            Self::Shared { data } => Ok(data),
             Self::Refused { error } => Err(error),
         }
     }
@@ -106,17 +133,46 @@ struct Batch {
     data: Vec<BatchItem>,
 }
 
+/// What an event of a subject answers.
+#[derive(Debug, Clone, Deserialize)]
+struct Shared {
+    data: Vec<Accepted>,
+}
+
 impl Client {
-    /// Publishes one event. The idempotency key makes it safe to repeat for 24 hours at least.
+    /// Publishes one event of a tenant. The idempotency key makes it safe to repeat for 24 hours at least.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::Argument`] for an event without a tenant; else see [`Error`].
     pub async fn publish(
         &self,
         event: &NewEvent,
         idempotency_key: Option<&str>,
     ) -> Result<Answer<Accepted>, Error> {
+        if event.tenant.is_none() {
+            return Err(Error::Argument { what: "event", reason: "has no tenant".into() });
+        }
         self.post_events("application/json", to_json(event)?, idempotency_key).await
+    }
+
+    /// Publishes one event to all tenants of its subject. Repeated with its idempotency key it completes what a failure left.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an event with a tenant, or without a subject; else see [`Error`].
+    pub async fn publish_by_subject(
+        &self,
+        event: &NewEvent,
+        idempotency_key: Option<&str>,
+    ) -> Result<Answer<Vec<Accepted>>, Error> {
+        if event.tenant.is_some() || event.subject.is_none() {
+            return Err(Error::Argument {
+                what: "event",
+                reason: "must have a subject and no tenant".into(),
+            });
+        }
+        let answer: Answer<Shared> =
+            self.post_events("application/json", to_json(event)?, idempotency_key).await?;
+        Ok(answer.map(|shared| shared.data))
     }
 
     /// Publishes many events in one call; each item of the answer stands at its event's place.
@@ -128,8 +184,9 @@ impl Client {
         events: &[NewEvent],
         idempotency_key: Option<&str>,
     ) -> Result<Answer<Vec<BatchItem>>, Error> {
-        let answer = self.post_events("application/json", to_json(events)?, idempotency_key).await?;
-        Ok(items(answer))
+        let answer: Answer<Batch> =
+            self.post_events("application/json", to_json(events)?, idempotency_key).await?;
+        Ok(answer.map(|batch| batch.data))
     }
 
     /// Publishes lines of JSON, one event each (`application/x-ndjson`), all of them as one batch.
@@ -141,8 +198,8 @@ impl Client {
         lines: Bytes,
         idempotency_key: Option<&str>,
     ) -> Result<Answer<Vec<BatchItem>>, Error> {
-        let answer = self.post_events("application/x-ndjson", lines, idempotency_key).await?;
-        Ok(items(answer))
+        let answer: Answer<Batch> = self.post_events("application/x-ndjson", lines, idempotency_key).await?;
+        Ok(answer.map(|batch| batch.data))
     }
 
     async fn post_events<T: serde::de::DeserializeOwned>(
@@ -157,11 +214,6 @@ impl Client {
         }
         self.call(request).await
     }
-}
-
-fn items(answer: Answer<Batch>) -> Answer<Vec<BatchItem>> {
-    let json = Bytes::copy_from_slice(answer.json().as_bytes());
-    Answer::new(answer.into_value().data, json)
 }
 
 #[cfg(test)]
@@ -182,7 +234,15 @@ mod tests {
     #[test]
     fn each_form_of_an_item_is_told_apart() {
         let accepted: BatchItem = serde_json::from_str(r#"{"id":"e1","deliveries":2}"#).unwrap();
-        assert_eq!(accepted.outcome(), Ok(&Accepted { id: "e1".into(), deliveries: 2 }));
+        let one = |tenant: Option<&str>| Accepted {
+            tenant: tenant.map(str::to_owned),
+            id: "e1".into(),
+            deliveries: 2,
+        };
+        assert_eq!(accepted.outcome(), Ok(&[one(None)][..]));
+        let shared: BatchItem =
+            serde_json::from_str(r#"{"data":[{"tenant":"a","id":"e1","deliveries":2}]}"#).unwrap();
+        assert_eq!(shared.outcome(), Ok(&[one(Some("a"))][..]));
         let refused: BatchItem = serde_json::from_str(
             r#"{"error":{"type":"t","title":"Invalid","status":422,"errors":[{"pointer":"/type","detail":"missing"}]}}"#,
         )

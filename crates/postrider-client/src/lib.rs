@@ -22,9 +22,13 @@ mod client;
 mod deliveries;
 mod endpoints;
 mod error;
+mod event_types;
 mod events;
+mod feed;
 mod health;
+mod lookup;
 mod replays;
+mod subjects;
 mod tenants;
 mod tokens;
 
@@ -36,8 +40,12 @@ pub use endpoints::{
     Retry, Rotation, Secret,
 };
 pub use error::{ApiError, Error, FieldError, Problem};
+pub use event_types::{EventType, EventTypeSpec};
 pub use events::{Accepted, BatchItem, NewEvent};
+pub use feed::{EndpointStats, Feed, FeedEntry, FeedEvent, FeedRequest, Latency};
 pub use health::Health;
+pub use lookup::{Event, EventDetail, EventFilter};
 pub use replays::{NewReplay, Replay, ReplayCount, ReplayState};
+pub use subjects::Subject;
 pub use tenants::{Quotas, Tenant, TenantSpec};
 pub use tokens::{CreatedToken, NewToken, Token};

@@ -18,6 +18,9 @@ pub struct TenantSpec {
     /// What it may take up; what is absent has the server's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
+    /// What becomes of card data in its events, as the API takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card_policy: Option<serde_json::Value>,
     /// Whatever its operator wants to remember.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -48,6 +51,8 @@ pub struct Tenant {
     pub profile: String,
     /// What it may take up; none for the operator's own.
     pub quotas: Option<Quotas>,
+    /// What becomes of card data in its events; none where all is as the server is configured.
+    pub card_policy: Option<serde_json::Value>,
     /// What its operator wants to remember.
     pub metadata: BTreeMap<String, String>,
     /// When it was created, RFC 3339.

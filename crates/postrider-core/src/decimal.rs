@@ -84,6 +84,29 @@ impl<'a> Decimal<'a> {
         &self.text
     }
 
+    /// Whether it has no fraction.
+    pub fn is_whole(&self) -> bool {
+        match &self.exponent {
+            Exponent::Small(exponent) => *exponent >= self.digits().count() as i128,
+            Exponent::Large { negative, .. } => !negative,
+        }
+    }
+
+    /// Writes it so that equal numbers are written alike, and no other begins the same way and goes on.
+    pub(crate) fn write_canonical(&self, out: &mut Vec<u8>) {
+        out.push(if self.negative { b'-' } else { b'+' });
+        match &self.exponent {
+            Exponent::Small(exponent) => out.extend(exponent.to_string().bytes()),
+            Exponent::Large { negative, digits } => {
+                out.push(if *negative { b'-' } else { b'+' });
+                out.extend(digits.bytes());
+            }
+        }
+        out.push(b':');
+        out.extend(self.digits());
+        out.push(b';');
+    }
+
     fn digits(&self) -> impl Iterator<Item = u8> + '_ {
         self.text[self.digits.0..self.digits.1].bytes().filter(|b| *b != b'.')
     }
@@ -223,6 +246,30 @@ impl PartialOrd for Exponent {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn whole_numbers_are_told_by_their_value() {
+        for (text, whole) in [
+            ("0", true),
+            ("-0.0", true),
+            ("1", true),
+            ("1.0", true),
+            ("1.5", false),
+            ("0.1", false),
+            ("1e2", true),
+            ("1e-2", false),
+            ("100e-2", true),
+            ("12.34e2", true),
+            ("12.34e1", false),
+            ("0e-9", true),
+            ("1e999999", true),
+            ("1e-999999", false),
+            (&format!("1e{}", "9".repeat(60)), true),
+            (&format!("1e-{}", "9".repeat(60)), false),
+        ] {
+            assert_eq!(Decimal::parse(text).unwrap().is_whole(), whole, "{text}");
+        }
+    }
 
     fn decimal(text: &str) -> Decimal<'_> {
         Decimal::parse(text).unwrap_or_else(|| panic!("{text} is a number"))

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::fault::ParseError;
 use crate::fields::is_plain;
-use crate::id::TenantId;
+use crate::id::{SubjectId, TenantId};
 use crate::json::{self, Detail, Object, Text};
 use crate::subscription::is_type_name;
 use crate::time::Timestamp;
@@ -29,20 +29,22 @@ pub const MAX_OWN_ID: usize = 128;
 /// The longest ordering key, in characters.
 pub const MAX_KEY_CHARS: usize = 256;
 
-/// An event as its publisher sent it.
+/// An event as its publisher sent it. It has a tenant or a subject, or both.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use postrider_core::event::NewEvent;
 /// let body = Bytes::from(r#"{"tenant": "acme", "type": "card.frozen", "data": {"amount": 42.50}}"#);
 /// let event = NewEvent::parse(&body, 256 * 1024).unwrap();
-/// assert_eq!((event.tenant.as_str(), &*event.event_type), ("acme", "card.frozen"));
+/// assert_eq!((event.tenant, &*event.event_type), (Some("acme".parse().unwrap()), "card.frozen"));
 /// assert_eq!(event.data, r#"{"amount": 42.50}"#);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewEvent {
-    /// Whose.
-    pub tenant: TenantId,
+    /// Whose; `None` for all tenants that the subject belongs to.
+    pub tenant: Option<TenantId>,
+    /// What it is about.
+    pub subject: Option<SubjectId>,
     /// The event type's name; see [`is_type_name`].
     pub event_type: Arc<str>,
     /// The data, any JSON value: exactly the bytes that came, a slice of the body.
@@ -55,14 +57,18 @@ pub struct NewEvent {
     pub attributes: Bytes,
     /// When it happened, if the publisher says so.
     pub occurred_at: Option<Timestamp>,
+    /// From when on it is of no use any more.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The fields as they stand in the text. The fast path only: a fault of any kind leads to the slow one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire<'a> {
-    #[serde(borrow)]
-    tenant: Text<'a>,
+    #[serde(borrow, default)]
+    tenant: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    subject: Option<Text<'a>>,
     #[serde(borrow, rename = "type")]
     event_type: Text<'a>,
     #[serde(borrow)]
@@ -75,6 +81,8 @@ struct Wire<'a> {
     attributes: Option<&'a RawValue>,
     #[serde(borrow, default)]
     occurred_at: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    expires_at: Option<Text<'a>>,
 }
 
 impl NewEvent {
@@ -102,8 +110,13 @@ impl NewEvent {
     }
 
     fn from_wire(body: &Bytes, wire: &Wire<'_>) -> Option<Self> {
+        if wire.tenant.is_none() && wire.subject.is_none() {
+            return None;
+        }
+        let time = |text: &Option<Text<'_>>| text.as_ref().map(|at| Timestamp::parse(&at.0)).transpose().ok();
         Some(Self {
-            tenant: wire.tenant.0.parse().ok()?,
+            tenant: wire.tenant.as_ref().map(|id| id.0.parse()).transpose().ok()?,
+            subject: wire.subject.as_ref().map(|id| id.0.parse()).transpose().ok()?,
             event_type: event_type(&wire.event_type.0).ok()?.into(),
             data: slice(body, wire.data),
             own_id: wire.id.as_ref().map(|id| own_id(&id.0).map(Box::from)).transpose().ok()?,
@@ -115,27 +128,36 @@ impl NewEvent {
                 }
                 None => Bytes::new(),
             },
-            occurred_at: wire.occurred_at.as_ref().map(|at| Timestamp::parse(&at.0)).transpose().ok()?,
+            occurred_at: time(&wire.occurred_at)?,
+            expires_at: time(&wire.expires_at)?,
         })
     }
 
     fn parse_slowly(body: &Bytes, text: &str) -> Result<Self, ParseError> {
         let mut object = Object::parse(text)?;
-        let tenant = object.required("tenant", |v| Ok(json::string(v)?.parse::<TenantId>()?));
+        if !object.has("tenant") && !object.has("subject") {
+            object.fault("tenant", "is missing; name the tenant, or the subject that the event is about");
+        }
+        let tenant = object.optional("tenant", |v| Ok(json::string(v)?.parse::<TenantId>()?));
+        let subject = object.optional("subject", |v| Ok(json::string(v)?.parse::<SubjectId>()?));
         let event_type = object.required("type", |v| Ok(Arc::from(event_type(&json::string(v)?)?)));
         let data = object.required_raw("data").map(|raw| slice(body, raw));
         let own_id = object.optional("id", |v| Ok(own_id(&json::string(v)?)?.into()));
         let key = object.optional("key", |v| Ok(ordering_key(&json::string(v)?)?.into()));
         let attributes = attributes::read(&mut object).map(|raw| slice(body, raw)).unwrap_or_default();
-        let occurred_at = object.optional("occurred_at", |v| Ok(Timestamp::parse(&json::string(v)?)?));
-        let event = tenant.zip(event_type).zip(data).map(|((tenant, event_type), data)| Self {
+        let time = |v| Ok(Timestamp::parse(&json::string(v)?)?);
+        let occurred_at = object.optional("occurred_at", time);
+        let expires_at = object.optional("expires_at", time);
+        let event = event_type.zip(data).map(|(event_type, data)| Self {
             tenant,
+            subject,
             event_type,
             data,
             own_id,
             key,
             attributes,
             occurred_at,
+            expires_at,
         });
         object.end(event)
     }

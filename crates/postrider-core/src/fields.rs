@@ -29,6 +29,15 @@ pub fn is_plain(text: &str) -> bool {
     text.is_ascii() && text.bytes().all(|b| (0x20..0x7f).contains(&b)) || text.chars().all(plain)
 }
 
+/// What a name in an address must be.
+pub(crate) const NAME_FORM: &str = "must be 1 to 128 of A-Z a-z 0-9 . _ : - and not . or ..";
+
+/// Whether a text can name something in an address: it is as [`NAME_FORM`] says.
+pub(crate) fn is_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
+    (1..=128).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != ".."
+}
+
 /// Reads a text of 1 to `max` characters that [is plain](is_plain).
 pub(crate) fn plain_text(value: &RawValue, max: usize) -> Result<Cow<'_, str>, Detail> {
     let text = json::string(value)?;

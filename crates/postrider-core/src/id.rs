@@ -11,6 +11,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::fields::{NAME_FORM, is_name};
 use crate::time::Timestamp;
 
 /// The place of an event or delivery in its shard's order of acceptance; 1 and up, below 2^44.
@@ -215,17 +216,12 @@ pub struct TenantId(std::sync::Arc<str>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct EndpointId(std::sync::Arc<str>);
 
+/// A subject's public id (a card's, an account's): the same characters as a tenant's.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SubjectId(std::sync::Arc<str>);
+
 fn named(text: &str) -> Result<std::sync::Arc<str>, &'static str> {
-    let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
-    if text.is_empty()
-        || text.len() > 128
-        || !text.as_bytes().iter().all(allowed)
-        || text == "."
-        || text == ".."
-    {
-        return Err("must be 1 to 128 of A-Z a-z 0-9 . _ : - and not . or ..");
-    }
-    Ok(text.into())
+    if is_name(text) { Ok(text.into()) } else { Err(NAME_FORM) }
 }
 
 macro_rules! named_id {
@@ -256,6 +252,7 @@ macro_rules! named_id {
 }
 named_id!(TenantId);
 named_id!(EndpointId);
+named_id!(SubjectId);
 
 #[cfg(test)]
 mod tests {

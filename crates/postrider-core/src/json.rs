@@ -19,6 +19,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroize;
 
+use crate::card::without_numbers;
 use crate::fault::ParseError;
 use crate::secret::Secret;
 
@@ -95,8 +96,9 @@ pub(crate) fn check_depth(text: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Appends a name to a JSON pointer (RFC 6901, section 3). A very long name is cut.
+/// Appends a name to a JSON pointer (RFC 6901, section 3). A very long name is cut, and a card number in one is hidden.
 pub(crate) fn escape_into(pointer: &mut String, name: &str) {
+    let name = &*without_numbers(name);
     pointer.push('/');
     let end = (0..=name.len().min(MAX_ECHO)).rev().find(|&i| name.is_char_boundary(i)).unwrap_or(0);
     for c in name[..end].chars() {

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+pub mod card;
 pub mod decimal;
 pub mod endpoint;
 pub mod event;
+pub mod event_type;
 pub mod fault;
 pub mod fields;
 pub mod filter;
@@ -23,10 +25,12 @@ pub mod publication;
 pub mod record;
 pub mod replay;
 pub mod retry;
+pub mod schema;
 pub mod seal;
 pub mod secret;
 mod shard;
 pub mod signature;
+pub mod subject;
 pub mod subscription;
 pub mod tenant;
 pub mod time;

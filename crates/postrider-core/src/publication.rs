@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::fault::Fault;
 use crate::id::TenantNo;
 use crate::record::KeyHash;
 use crate::time::Timestamp;
@@ -41,6 +42,38 @@ impl Publication {
     pub fn weight(&self) -> usize {
         self.data.len() + self.attributes.len() + 256
     }
+
+    /// What makes two events of a tenant with one key the same: every field, whatever stood around them, so that a batch can be
+    /// repeated in another layout, or item by item.
+    ///
+    /// To be taken of what is stored. Of an event in which a card number was hidden, the hash of what was sent would tell the
+    /// digits to whoever tries them all.
+    pub fn fingerprint(&self, tenant: &str) -> KeyHash {
+        let time = |at: Timestamp| at.as_micros().to_be_bytes();
+        let (occurred_at, expires_at) = (self.occurred_at.map(time), self.expires_at.map(time));
+        let mut parts: Vec<&[u8]> = vec![
+            tenant.as_bytes(),
+            self.event_type.as_bytes(),
+            self.own_id.as_deref().unwrap_or_default().as_bytes(),
+            self.key.as_deref().unwrap_or_default().as_bytes(),
+            occurred_at.as_ref().map_or(&[], |at| &at[..]),
+            &self.attributes,
+            &self.data,
+        ];
+        // Only where they are there, so that what an earlier version remembered still fits.
+        if let Some(subject) = &self.subject {
+            parts.extend([&b"subject"[..], subject.as_bytes()]);
+        }
+        if let Some(expires_at) = &expires_at {
+            parts.extend([&b"expires_at"[..], expires_at]);
+        }
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+        for part in parts {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        KeyHash::body(&bytes)
+    }
 }
 
 /// What a publisher is told of an event that is durable.
@@ -71,4 +104,59 @@ pub enum Refusal {
         /// When trying again may help.
         retry_after: Duration,
     },
+    /// It holds what its tenant's [card policy](crate::card::CardPolicy) refuses, in these places.
+    #[error("the event holds card data")]
+    CardData(Vec<Fault>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(data: &'static str) -> Publication {
+        Publication {
+            tenant: TenantNo(1),
+            event_type: "t".into(),
+            own_id: None,
+            key: Some("k".into()),
+            subject: None,
+            expires_at: None,
+            attributes: Bytes::new(),
+            occurred_at: None,
+            data: Bytes::from_static(data.as_bytes()),
+            idempotency: None,
+            body: None,
+        }
+    }
+
+    #[test]
+    fn events_that_differ_in_any_field_differ_in_their_fingerprints() {
+        let one = event(r#"{"n":1.0}"#);
+        assert_ne!(one.fingerprint("a"), one.fingerprint("b"));
+        for other in [
+            event(r#"{"n":1.00}"#),
+            Publication { key: None, ..one.clone() },
+            Publication { event_type: "tk".into(), key: None, ..one.clone() },
+            Publication { own_id: Some("k".into()), key: None, ..one.clone() },
+            Publication { attributes: one.data.clone(), ..one.clone() },
+            Publication { occurred_at: Some(Timestamp::EPOCH), ..one.clone() },
+            Publication { expires_at: Some(Timestamp::EPOCH), ..one.clone() },
+            Publication { subject: Some("k".into()), key: None, ..one.clone() },
+        ] {
+            assert_ne!(one.fingerprint("a"), other.fingerprint("a"), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_of_events_without_subject_and_end_stay_what_they_were() {
+        let event = Publication {
+            event_type: "card.frozen".into(),
+            own_id: Some("e-1".into()),
+            attributes: Bytes::from_static(br#"{"a":1}"#),
+            occurred_at: Some(Timestamp::parse("2026-01-01T00:00:00Z").unwrap()),
+            ..event(r#"{"n":1.0}"#)
+        };
+        // As the first version wrote it into databases.
+        assert_eq!(event.fingerprint("acme"), KeyHash(0x677f_c642_7746_95b2_3d5b_ca81_20d5_98fa));
+    }
 }

@@ -1,7 +1,7 @@
 //! What is made durable: the records of a commit, and what a store gives back.
 //!
 //! The words here are the engine's, not a database's: a [`Group`] accepts events with the deliveries that they owe,
-//! says how deliveries went on, and changes tenants, endpoints and tokens. How a store keeps that is its own affair.
+//! says how deliveries went on, and changes what is configured. How a store keeps that is its own affair.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -522,6 +522,40 @@ pub enum Edit {
         /// What is wrong with it.
         fault: Box<str>,
     },
+    /// An event type made or changed.
+    PutEventType {
+        /// Whose catalogue it is in: a profile's name.
+        profile: Box<str>,
+        /// Its name.
+        name: Box<str>,
+        /// What is said of it, as JSON.
+        doc: Bytes,
+        /// When, as who asked for it is told.
+        at: Timestamp,
+    },
+    /// An event type removed. Its events stay, and more may come.
+    DeleteEventType {
+        /// Whose catalogue it was in.
+        profile: Box<str>,
+        /// Its name.
+        name: Box<str>,
+    },
+    /// A subject made, or given to other tenants.
+    PutSubject {
+        /// Its public id.
+        id: Box<str>,
+        /// Whose it is, by their numbers: a tenant that is made again under its id is another one.
+        tenants: Vec<TenantNo>,
+        /// When it was made.
+        created_at: Timestamp,
+        /// When, as who asked for it is told.
+        at: Timestamp,
+    },
+    /// A subject removed.
+    DeleteSubject {
+        /// Its public id.
+        id: Box<str>,
+    },
 }
 
 impl std::fmt::Debug for Edit {
@@ -540,6 +574,10 @@ impl std::fmt::Debug for Edit {
             Self::PutNotice { due, position, .. } => write!(f, "PutNotice({position:?}, {due:?})"),
             Self::RemoveNotice { position, .. } => write!(f, "RemoveNotice({position:?})"),
             Self::SetNoticeAside { position, .. } => write!(f, "SetNoticeAside({position:?})"),
+            Self::PutEventType { profile, name, .. } => write!(f, "PutEventType({profile}, {name})"),
+            Self::DeleteEventType { profile, name } => write!(f, "DeleteEventType({profile}, {name})"),
+            Self::PutSubject { id, tenants, .. } => write!(f, "PutSubject({id}, {tenants:?})"),
+            Self::DeleteSubject { id } => write!(f, "DeleteSubject({id})"),
         }
     }
 }
@@ -572,6 +610,13 @@ pub struct TestRecord {
     pub at: Timestamp,
     /// What came of it.
     pub attempt: AttemptRecord,
+}
+
+impl TestRecord {
+    /// The verdict: that of its one attempt.
+    pub fn status(&self) -> Status {
+        if self.attempt.error.is_none() { Status::Succeeded } else { Status::Failed }
+    }
 }
 
 /// All that one commit makes durable, at once or not at all.

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::card::CardSettings;
 use crate::endpoint::Profile;
 use crate::fault::ParseError;
 use crate::fields::{Metadata, metadata, name, one_of};
@@ -80,6 +81,8 @@ pub struct TenantConfig {
     pub profile: Profile,
     /// What it may take up.
     pub quotas: Quotas,
+    /// What becomes of card data in its events, where that differs from the server's default.
+    pub card_policy: CardSettings,
     /// Notes of the operator.
     pub metadata: Metadata,
 }
@@ -107,6 +110,9 @@ impl TenantConfig {
             name: name(&mut object),
             profile: object.optional("profile", |v| one_of(v, &Profile::NAMES)).unwrap_or_default(),
             quotas: object.object("quotas", Quotas::read).unwrap_or_default(),
+            card_policy: object
+                .object("card_policy", |policy| Some(CardSettings::read(policy)))
+                .unwrap_or_default(),
             metadata: metadata(&mut object),
         };
         object.end(Some(config))
@@ -119,6 +125,7 @@ impl TenantConfig {
             ("name", json!(self.name)),
             ("profile", json!(self.profile.as_str())),
             ("quotas", self.quotas.view()),
+            ("card_policy", self.card_policy.to_json()),
             ("metadata", Value::Object(metadata.collect())),
         ];
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -143,14 +150,18 @@ impl TenantConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::Numbers;
 
     #[test]
     fn abuse_a02_all_faults_of_a_tenant_come_at_once() {
-        let text =
-            r#"{"name":"","profile":"mcards","metadata":{"a":1},"quotas":{"events":1},"integrations":[]}"#;
+        let text = r#"{"name":"","profile":"mcards","metadata":{"a":1},"quotas":{"events":1},
+            "card_policy":{"numbers":"hide"},"integrations":[]}"#;
         let error = TenantConfig::parse(text).unwrap_err();
         let pointers: Vec<&str> = error.faults().iter().map(|f| f.pointer.as_str()).collect();
-        assert_eq!(pointers, ["/name", "/profile", "/quotas/events", "/metadata/a", "/integrations"]);
+        assert_eq!(
+            pointers,
+            ["/name", "/profile", "/quotas/events", "/card_policy/numbers", "/metadata/a", "/integrations"]
+        );
     }
 
     #[test]
@@ -195,5 +206,17 @@ mod tests {
             TenantConfig::from_stored(br#"{"name":null,"profile":"standard","metadata":{}}"#).unwrap(),
             TenantConfig::default()
         );
+    }
+
+    #[test]
+    fn a_card_policy_is_stored_as_far_as_it_was_said() {
+        let text =
+            r#"{"card_policy":{"numbers":"mask","exempt":[{"type":"card.*","pointers":["/data/ref"]}]}}"#;
+        let tenant = TenantConfig::parse(text).unwrap();
+        assert_eq!(
+            (tenant.card_policy.numbers, tenant.card_policy.authentication_data),
+            (Some(Numbers::Mask), None)
+        );
+        assert_eq!(TenantConfig::from_stored(&tenant.to_doc()).unwrap(), tenant);
     }
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use postrider_core::node::{Attempt, Directive, Finished, Input};
 use postrider_core::record::{AttemptRecord, ErrorKind, Event, Trigger};
 use postrider_core::{retry, wire};
 use postrider_dispatch::{Failure, FailureKind, Report, Request};
 
+use crate::card_guard::{kept_body, kept_headers};
 use crate::clock;
 use crate::driver::{Driver, MustFinish};
 use crate::prepared::{PreparedEndpoint, Unprepared};
@@ -105,21 +106,14 @@ fn judge(record: &mut AttemptRecord, report: Report) -> (Option<Duration>, Optio
         record.error = Some((ErrorKind::Status, format!("the receiver answered {}", response.status).into()));
     }
     if !record.is_first_try_success() {
-        record.response_headers = kept(&response.headers);
-        record.response_body = response.body;
+        record.response_headers = kept_headers(&response.headers);
+        record.response_body = kept_body(response.body, response.body_truncated);
     }
     let header = |name: &str| response.headers.get(name).map(http::HeaderValue::as_bytes);
     let retry_after =
         header("retry-after").and_then(|value| retry::parse_retry_after(value, record.started_at));
     let directive = header("webhook-delivery").and_then(retry::parse_directive);
     (retry_after.filter(|_| !acknowledged), directive)
-}
-
-fn kept(headers: &HeaderMap) -> Vec<(Box<str>, Bytes)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str().into(), Bytes::copy_from_slice(value.as_bytes())))
-        .collect()
 }
 
 /// The attempt that was not made because the endpoint cannot be made ready for it.

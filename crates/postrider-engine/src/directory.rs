@@ -1,4 +1,4 @@
-//! What is configured, in memory: tenants, endpoints and tokens, found by any name that a request may use.
+//! What is configured, in memory: tenants, endpoints, tokens, event types, found by any name that a request may use.
 //!
 //! Reads take a short lock and copy nothing. Every change goes through one door, [`Directory::editing`]: whoever holds it
 //! reads what is, validates, makes the change durable, and only then updates the memory. So two edits never see the same
@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use postrider_core::card::CardPolicy;
 use postrider_core::id::{EndpointId, EndpointNo, TenantId, TenantNo};
 use postrider_core::node::Change;
 use postrider_core::seal::DataKey;
+use postrider_core::tenant::TenantConfig;
 use postrider_core::time::Timestamp;
 use postrider_core::token::TokenConfig;
 use postrider_store::{Recovery, StoreError};
@@ -20,8 +22,10 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::Engine;
+use crate::catalogue::Catalogue;
 use crate::error::ServiceError;
 use crate::prepared::PreparedCache;
+use crate::subjects::Subjects;
 
 /// A tenant that exists.
 #[derive(Debug, Clone)]
@@ -32,6 +36,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its settings as JSON, as stored.
     pub doc: Bytes,
+    /// What becomes of card data in its events.
+    pub(crate) cards: CardPolicy,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -58,6 +64,9 @@ pub struct Endpoint {
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
+
+/// An endpoint with its owner.
+pub(crate) type Owned = (Arc<Tenant>, Arc<Endpoint>);
 
 /// A token that is not revoked.
 #[derive(Debug, Clone)]
@@ -98,11 +107,16 @@ pub(crate) type Editing = OwnedMutexGuard<Numbers>;
 /// Removed endpoints whose ids are remembered, at most.
 const MAX_REMOVED: usize = 65_536;
 
+/// Sorts behind every id.
+const BEHIND_ALL: &str = "~";
+
 /// What is configured, in memory.
 pub(crate) struct Directory {
     tenants: RwLock<Tenants>,
     endpoints: RwLock<Endpoints>,
     tokens: RwLock<Tokens>,
+    catalogue: Catalogue,
+    subjects: Subjects,
     prepared: PreparedCache,
     /// What opens the endpoints' secrets.
     key: DataKey,
@@ -157,12 +171,12 @@ impl Engine {
     ///
     /// # Errors
     /// As the store fails.
-    pub(crate) async fn apply(
+    pub(crate) async fn apply<Right: Send + 'static>(
         &self,
-        editing: Editing,
+        editing: Right,
         changes: Vec<Change>,
         then: impl FnOnce(&Directory, bool) + Send + 'static,
-    ) -> Result<Editing, ServiceError> {
+    ) -> Result<Right, ServiceError> {
         let engine = self.clone();
         let applied = tokio::spawn(async move {
             let result = engine.driver().edit(changes).await;
@@ -174,15 +188,17 @@ impl Engine {
 }
 
 impl Directory {
-    /// What a start found in the store.
+    /// What a start found in the store. `cards`: the card policy of tenants that have none.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for an id or a document that this version cannot read.
-    pub(crate) fn load(recovery: &Recovery, key: DataKey) -> Result<Self, StoreError> {
+    pub(crate) fn load(recovery: &Recovery, key: DataKey, cards: &CardPolicy) -> Result<Self, StoreError> {
         let directory = Self {
             tenants: RwLock::default(),
             endpoints: RwLock::default(),
             tokens: RwLock::default(),
+            catalogue: Catalogue::load(&recovery.event_types)?,
+            subjects: Subjects::default(),
             prepared: PreparedCache::default(),
             key,
             numbers: Arc::new(Mutex::new(Numbers {
@@ -192,10 +208,13 @@ impl Directory {
         };
         let unusable = |what: &str, id: &str| StoreError::Unusable(format!("{what} {id} cannot be read"));
         for stored in &recovery.tenants {
+            let config =
+                TenantConfig::from_stored(&stored.doc).map_err(|_| unusable("tenant", &stored.id))?;
             directory.put_tenant(Arc::new(Tenant {
                 no: stored.no,
                 id: stored.id.parse().map_err(|_| unusable("tenant", &stored.id))?,
                 doc: stored.doc.clone(),
+                cards: config.card_policy.over(cards),
                 created_at: stored.created_at,
                 updated_at: stored.updated_at,
             }));
@@ -321,6 +340,50 @@ impl Directory {
         self.endpoints.read().by_tenant.get(&tenant).map_or(0, BTreeMap::len)
     }
 
+    /// The numbers of endpoints of that id over all tenants, removed ones included, at most two: one is what was meant, two
+    /// are not.
+    pub(crate) fn endpoints_named(&self, id: &str) -> Vec<EndpointNo> {
+        let endpoints = self.endpoints.read();
+        let there = endpoints.by_tenant.values().filter_map(|of_tenant| of_tenant.get(id));
+        let removed = endpoints.removed_by_tenant.values().filter_map(|of_tenant| of_tenant.get(id));
+        there.chain(removed).take(2).copied().collect()
+    }
+
+    /// Endpoints in order of their tenants' ids and their own, after the given pair, of all tenants or of one; at most `most`
+    /// tenants and endpoints are looked at. Also the pair to go on after, if that was not the end.
+    pub(crate) fn endpoints_over(
+        &self,
+        tenant: Option<&str>,
+        after: Option<(&str, &str)>,
+        most: usize,
+    ) -> (Vec<Owned>, Option<(String, String)>) {
+        let (tenants, endpoints) = (self.tenants.read(), self.endpoints.read());
+        let from = after.map(|(tenant, _)| tenant).max(tenant).map_or(Bound::Unbounded, Bound::Included);
+        let range = tenants.by_id.range::<str, _>((from, Bound::Unbounded));
+        let mut found = Vec::new();
+        let mut looked_at = 0;
+        for (id, no) in range.take_while(|(id, _)| tenant.is_none_or(|tenant| tenant == id.as_str())) {
+            let of_tenant = endpoints.by_tenant.get(no).zip(tenants.by_no.get(no));
+            let before =
+                after.filter(|(tenant, _)| *tenant == id.as_str()).map_or("", |(_, endpoint)| endpoint);
+            if let Some((of_tenant, tenant)) = of_tenant {
+                for (endpoint, no) in of_tenant.range::<str, _>((Bound::Excluded(before), Bound::Unbounded)) {
+                    found.extend(endpoints.by_no.get(no).map(|e| (Arc::clone(tenant), Arc::clone(e))));
+                    looked_at += 1;
+                    if looked_at >= most {
+                        return (found, Some((id.as_str().to_owned(), endpoint.as_str().to_owned())));
+                    }
+                }
+            }
+            // The one that was begun before is counted once.
+            looked_at += usize::from(before.is_empty());
+            if looked_at >= most {
+                return (found, Some((id.as_str().to_owned(), BEHIND_ALL.to_owned())));
+            }
+        }
+        (found, None)
+    }
+
     /// Makes an endpoint known to attempts alone, before the commit that makes it: the first of them may start as soon
     /// as that commit is done.
     pub(crate) fn stage_endpoint(&self, endpoint: Arc<Endpoint>) {
@@ -352,6 +415,16 @@ impl Directory {
             }
         }
         self.prepared.forget(no);
+    }
+
+    /// The event types.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The subjects that are held in memory.
+    pub(crate) fn subjects(&self) -> &Subjects {
+        &self.subjects
     }
 
     /// What opens and seals the endpoints' secrets.

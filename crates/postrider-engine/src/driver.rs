@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::clock::{Clock, SLEW_EVERY};
 use crate::directory::Directory;
 use crate::error::ServiceError;
+use crate::feed::Waiters;
 
 /// How whoever waits for an answer is found.
 pub(crate) type Asker = oneshot::Sender<Reply>;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) health: Health,
+    pub(crate) waiters: Arc<Waiters>,
     /// Pending deliveries of one endpoint, at most.
     backlog_max: u64,
 }
@@ -143,6 +145,7 @@ impl Driver {
             directory,
             runtime: tokio::runtime::Handle::current(),
             health: Health::default(),
+            waiters: Arc::default(),
             backlog_max,
         }))
     }

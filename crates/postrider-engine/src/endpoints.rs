@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use postrider_core::card;
 use postrider_core::endpoint::{EndpointConfig, PublicConfig, Rotation};
 use postrider_core::event::Sample;
 use postrider_core::fault::Fault;
@@ -15,6 +16,7 @@ use postrider_core::tenant::{OPERATOR, TenantConfig};
 use postrider_dispatch::Target;
 
 use crate::Engine;
+use crate::card_guard::fault_of_name;
 use crate::clock::wall;
 use crate::directory::{Directory, Editing, Endpoint};
 use crate::driver::{Change, EndpointStatus};
@@ -55,8 +57,8 @@ impl Engine {
     /// Makes an endpoint under an id of our making.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a URL that deliveries may not go to, and where the tenant has as many endpoints as it may
-    /// have; [`ServiceError::NotFound`] when the tenant is gone; else as the store fails.
+    /// [`ServiceError::Invalid`] for a URL that deliveries may not go to, for card numbers, and where the tenant has as many
+    /// endpoints as it may have; [`ServiceError::NotFound`] when the tenant is gone; else as the store fails.
     pub async fn create_endpoint(
         &self,
         tenant: TenantNo,
@@ -202,17 +204,24 @@ impl Engine {
         self.directory().endpoint(tenant, id).ok_or(ServiceError::NotFound("the endpoint"))
     }
 
-    fn standing(&self, endpoint: &Endpoint) -> Result<EndpointStatus, ServiceError> {
+    pub(crate) fn standing(&self, endpoint: &Endpoint) -> Result<EndpointStatus, ServiceError> {
         let standing = self.driver().state(endpoint.tenant, endpoint.no);
         standing.ok_or(ServiceError::NotFound("the endpoint"))
     }
 
     fn view(&self, endpoint: Arc<Endpoint>) -> Result<EndpointView, ServiceError> {
+        let standing = self.standing(&endpoint)?;
+        Self::view_as(endpoint, standing)
+    }
+
+    pub(crate) fn view_as(
+        endpoint: Arc<Endpoint>,
+        standing: EndpointStatus,
+    ) -> Result<EndpointView, ServiceError> {
         let config = PublicConfig::from_stored(&endpoint.doc).map_err(|error| {
             tracing::error!(endpoint = endpoint.id.as_str(), %error, "a stored endpoint cannot be read");
             ServiceError::Internal
         })?;
-        let standing = self.standing(&endpoint)?;
         Ok(EndpointView { endpoint, config, standing })
     }
 
@@ -224,11 +233,15 @@ impl Engine {
         })
     }
 
-    /// The configuration with its URL normalised, if deliveries may go there: no endpoint is stored that was not judged.
+    /// The configuration with its URL normalised, if deliveries may go there and no card number is in what is shown of it:
+    /// no endpoint is stored that was not judged.
     fn checked(&self, mut config: EndpointConfig) -> Result<EndpointConfig, ServiceError> {
-        let judged = self.judge_url(&config.url);
-        config.url = judged.map_err(|fault| ServiceError::Invalid(vec![Fault::new("/url", fault)]))?;
-        Ok(config)
+        let mut faults = card::faults_of_configuration(&config.to_doc());
+        match self.judge_url(&config.url) {
+            Ok(url) => config.url = url,
+            Err(fault) => faults.insert(0, Fault::new("/url", fault)),
+        }
+        if faults.is_empty() { Ok(config) } else { Err(ServiceError::Invalid(faults)) }
     }
 
     /// Makes an endpoint, if its tenant may have another one. The caller holds the door for changes.
@@ -239,6 +252,9 @@ impl Engine {
         id: EndpointId,
         config: EndpointConfig,
     ) -> Result<EndpointView, ServiceError> {
+        if let Some(fault) = fault_of_name("/id", id.as_str()) {
+            return Err(ServiceError::Invalid(vec![fault]));
+        }
         let owner = self.directory().tenant_by_no(tenant).ok_or(ServiceError::NotFound("the tenant"))?;
         if owner.id.as_str() != OPERATOR {
             let allowed = TenantConfig::from_stored(&owner.doc).map_err(|error| {

@@ -6,16 +6,22 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod card_guard;
+mod catalogue;
 mod clock;
 mod deliveries;
 mod directory;
 mod driver;
 mod endpoints;
 pub mod error;
+pub mod events;
+mod feed;
+mod figures;
 pub mod limits;
 pub mod log;
 mod master_key;
 mod operational;
+pub mod overview;
 mod prepared;
 mod private_file;
 mod publish;
@@ -24,6 +30,7 @@ mod readiness;
 pub mod replays;
 mod sealed;
 mod start;
+mod subjects;
 mod tenants;
 mod testing;
 mod tokens;
@@ -34,13 +41,18 @@ use std::sync::Arc;
 use postrider_core::time::Timestamp;
 use postrider_store::{Store, StoreError};
 
+pub use catalogue::EventType;
 pub use directory::{Endpoint, Tenant, Token};
 pub use driver::{EndpointState, EndpointStatus};
 pub use endpoints::EndpointView;
+pub use feed::Waiter;
+pub use figures::EndpointStats;
 pub use master_key::{DatabaseKey, MasterKeyError, MasterKeySource, unlock};
 pub use postrider_core::tenant::OPERATOR;
+pub use postrider_store::{EventRow, FeedEntry, FeedPage};
 pub use readiness::Readiness;
 pub use start::{EngineConfig, StartError};
+pub use subjects::Subject;
 pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};
 pub use writer::WriterConfig;
 

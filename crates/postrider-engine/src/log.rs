@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use postrider_core::id::{IdKind, Position, PublicId, TenantNo};
+use postrider_core::fault::Fault;
+use postrider_core::id::{EndpointNo, IdKind, Position, PublicId, TenantNo};
 use postrider_core::record::{
     AttemptRecord, DeliveryRef, ErrorKind, Event, KeyHash, Reason, Status, TestRecord, Trigger,
 };
@@ -20,12 +21,16 @@ use crate::Engine;
 use crate::error::ServiceError;
 use crate::prepared::MASK;
 
-/// What the id of an endpoint is shown as when nobody remembers it: very many were removed since.
+/// What the id of an endpoint is shown as when nobody remembers it: very many were removed since. Also that of a tenant,
+/// which nobody remembers once it is removed.
 const FORGOTTEN: &str = "removed";
 
-/// Which deliveries of a tenant are asked for. All conditions hold at once.
+/// Which deliveries and tests are asked for. All conditions hold at once. Keys, subjects and publishers' ids are a tenant's
+/// own: without a tenant nothing is found by them.
 #[derive(Debug, Clone, Default)]
 pub struct LogFilter {
+    /// Of this tenant; over all if `None`.
+    pub tenant: Option<TenantNo>,
     /// To the endpoint of that id.
     pub endpoint: Option<String>,
     /// In this state.
@@ -34,6 +39,8 @@ pub struct LogFilter {
     pub event_type: Option<String>,
     /// With this ordering key.
     pub key: Option<String>,
+    /// About this subject.
+    pub subject: Option<String>,
     /// Of the event of that id, the publisher's own or ours.
     pub event: Option<String>,
     /// Accepted at or after.
@@ -51,6 +58,8 @@ pub struct LogFilter {
 pub struct Delivery {
     /// Its public id.
     pub id: PublicId,
+    /// The public id of its tenant.
+    pub tenant: String,
     /// The public id of its endpoint.
     pub endpoint: String,
     /// Its event; with data only where one delivery is read.
@@ -125,28 +134,33 @@ pub struct Attempt {
 }
 
 impl Engine {
-    /// Reads a page of a tenant's log.
+    /// Reads a page of the log: deliveries, and tests where they fit.
     ///
     /// # Errors
-    /// As the store fails.
-    pub async fn log(&self, tenant: TenantNo, filter: LogFilter) -> Result<LogPage, ServiceError> {
+    /// [`ServiceError::Invalid`] for an endpoint's id that several tenants have, where none is named; else as the store
+    /// fails.
+    pub async fn log(&self, filter: LogFilter) -> Result<LogPage, ServiceError> {
+        let tenant = filter.tenant;
+        // What nobody has gets nothing.
+        if tenant.is_none() && (filter.key.is_some() || filter.subject.is_some()) {
+            return Ok(LogPage::default());
+        }
+        let hash = |text: Option<String>, hash: fn(TenantNo, &str) -> KeyHash| Some(hash(tenant?, &text?));
         let mut query = LogQuery {
-            tenant: Some(tenant),
+            tenant,
             status: filter.status,
             event_type: filter.event_type,
-            key: filter.key.map(|key| KeyHash::ordering(tenant, &key)),
+            key: hash(filter.key, KeyHash::ordering),
+            subject: hash(filter.subject, KeyHash::subject),
             since: filter.since,
             until: filter.until,
+            tests: true,
             before: filter.before,
             limit: filter.limit,
             ..LogQuery::default()
         };
         if let Some(id) = &filter.endpoint {
-            // What nobody has gets nothing.
-            let known = self.directory().endpoint(tenant, id).map(|endpoint| endpoint.no);
-            let Some(no) = known.or_else(|| self.directory().removed_endpoint(tenant, id)) else {
-                return Ok(LogPage::default());
-            };
+            let Some(no) = self.endpoint_named(tenant, id)? else { return Ok(LogPage::default()) };
             query.endpoint = Some(no);
         }
         let event = filter.event;
@@ -161,7 +175,27 @@ impl Engine {
                 store.log(&query)
             })
             .await?;
-        Ok(LogPage { rows: page.rows.into_iter().map(|row| self.shown(row)).collect(), next: page.next })
+        let rows = page.rows.into_iter().map(|row| self.shown(row));
+        let mut rows: Vec<_> = rows.chain(page.tests.iter().map(|test| self.shown_test(test))).collect();
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id.position));
+        Ok(LogPage { rows, next: page.next })
+    }
+
+    /// The number of the endpoint of that id, also of a removed one that may be in the log.
+    fn endpoint_named(&self, tenant: Option<TenantNo>, id: &str) -> Result<Option<EndpointNo>, ServiceError> {
+        let directory = self.directory();
+        let Some(tenant) = tenant else {
+            return match directory.endpoints_named(id)[..] {
+                [] => Ok(None),
+                [one] => Ok(Some(one)),
+                _ => Err(ServiceError::Invalid(vec![Fault::new(
+                    "/endpoint",
+                    "is the id of several tenants' endpoints: name the tenant too",
+                )])),
+            };
+        };
+        let known = directory.endpoint(tenant, id).map(|endpoint| endpoint.no);
+        Ok(known.or_else(|| directory.removed_endpoint(tenant, id)))
     }
 
     /// Reads one delivery, or one test.
@@ -193,15 +227,21 @@ impl Engine {
         Ok(DeliveryDetail { delivery, payload, attempts })
     }
 
-    fn endpoint_shown(&self, delivery: &DeliveryRef) -> String {
-        let id = self.directory().endpoint_id(delivery.endpoint);
+    fn endpoint_shown(&self, endpoint: EndpointNo) -> String {
+        let id = self.directory().endpoint_id(endpoint);
         id.map_or_else(|| FORGOTTEN.to_owned(), |id| id.as_str().to_owned())
     }
 
-    fn shown(&self, row: LogRow) -> Delivery {
+    fn tenant_shown(&self, tenant: TenantNo) -> String {
+        let tenant = self.directory().tenant_by_no(tenant);
+        tenant.map_or_else(|| FORGOTTEN.to_owned(), |tenant| tenant.id.as_str().to_owned())
+    }
+
+    pub(crate) fn shown(&self, row: LogRow) -> Delivery {
         Delivery {
             id: row.event.delivery_id(row.delivery.position),
-            endpoint: self.endpoint_shown(&row.delivery),
+            tenant: self.tenant_shown(row.delivery.tenant),
+            endpoint: self.endpoint_shown(row.delivery.endpoint),
             sequence: Some(row.delivery.sequence),
             status: row.status,
             reason: row.reason,
@@ -218,21 +258,19 @@ impl Engine {
     fn shown_test(&self, test: &TestRecord) -> Delivery {
         let event = event_of_test(test);
         let ended = test.attempt.started_at + test.attempt.duration;
-        let succeeded = test.attempt.error.is_none();
+        let status = test.status();
         Delivery {
             id: event.delivery_id(test.position),
-            endpoint: self
-                .directory()
-                .endpoint_id(test.endpoint)
-                .map_or_else(|| FORGOTTEN.to_owned(), |id| id.as_str().to_owned()),
+            tenant: self.tenant_shown(test.tenant),
+            endpoint: self.endpoint_shown(test.endpoint),
             sequence: None,
-            status: if succeeded { Status::Succeeded } else { Status::Failed },
+            status,
             reason: None,
             attempts: 1,
             last_status_code: test.attempt.status_code,
             next_attempt_at: None,
             finished_at: Some(ended),
-            first_succeeded_at: succeeded.then_some(ended),
+            first_succeeded_at: (status == Status::Succeeded).then_some(ended),
             overtaken: false,
             event: Arc::new(event),
         }
@@ -264,13 +302,23 @@ enum Found {
     Test((TestRecord, Vec<Attempt>)),
 }
 
-/// The position of an event by its generated id or by its publisher's own.
-fn find_event(store: &dyn Store, tenant: TenantNo, id: &str) -> Result<Option<Position>, StoreError> {
-    if let Ok(id) = PublicId::parse(IdKind::Event, id) {
-        return Ok(Some(id.position));
+/// The position of an event by its publisher's own id or by the generated one.
+pub(crate) fn find_event(
+    store: &dyn Store,
+    tenant: Option<TenantNo>,
+    id: &str,
+) -> Result<Option<Position>, StoreError> {
+    // First the own one: a publisher may well give its events the ids that another installation gave them.
+    if let Some(tenant) = tenant
+        && let Some(hit) = store.find_keys(&[KeyHash::own_id(tenant, id)])?.into_iter().flatten().next()
+    {
+        return Ok(Some(hit.position));
     }
-    let hits = store.find_keys(&[KeyHash::own_id(tenant, id)])?;
-    Ok(hits.into_iter().flatten().next().map(|hit| hit.position))
+    let Ok(id) = PublicId::parse(IdKind::Event, id) else { return Ok(None) };
+    let found = store.event(id.position)?.filter(|stored| {
+        stored.event.public_id() == id && tenant.is_none_or(|tenant| tenant == stored.event.tenant)
+    });
+    Ok(found.map(|stored| stored.event.position))
 }
 
 fn with_headers(

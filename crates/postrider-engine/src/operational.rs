@@ -117,6 +117,8 @@ impl Engine {
             match answer {
                 Ok(_) => edits.push(Edit::RemoveNotice { due: row.due, position: row.position }),
                 Err(Refusal::Conflict(why)) => edits.push(set_aside(row, why)),
+                // Names and reasons hold none: whoever made it is at fault.
+                Err(refusal @ Refusal::CardData(_)) => edits.push(set_aside(row, &refusal.to_string())),
                 // There will be room later.
                 Err(Refusal::Overloaded(_) | Refusal::OverQuota { .. }) => {}
             }

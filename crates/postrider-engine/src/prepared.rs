@@ -228,7 +228,7 @@ mod tests {
     }
 
     fn directory() -> Directory {
-        Directory::load(&Recovery::default(), key()).unwrap()
+        Directory::load(&Recovery::default(), key(), &Default::default()).unwrap()
     }
 
     fn sealed(no: u32, version: u32, config: &EndpointConfig) -> Bytes {
@@ -358,7 +358,7 @@ mod tests {
             held: Vec::new(),
         };
         let recovery = Recovery { endpoints: vec![stored(1, false), stored(2, true)], ..Recovery::default() };
-        let directory = Directory::load(&recovery, key()).unwrap();
+        let directory = Directory::load(&recovery, key(), &Default::default()).unwrap();
         assert!(directory.endpoint(TenantNo(1), "ep_1").is_some_and(|endpoint| endpoint.version == 3));
         assert!(
             directory.endpoint(TenantNo(1), "ep_2").is_none() && directory.prepared(EndpointNo(2)).is_err()

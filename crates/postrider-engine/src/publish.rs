@@ -9,7 +9,19 @@ use crate::Engine;
 
 impl Engine {
     /// Accepts events. The answers come in the order of the items, when everything that is accepted is durable.
-    pub async fn publish(&self, items: Vec<Publication>) -> Vec<Result<Receipt, Refusal>> {
+    ///
+    /// Each passes the card guard first: nothing that it refuses or hides is queued or stored.
+    pub async fn publish(&self, mut items: Vec<Publication>) -> Vec<Result<Receipt, Refusal>> {
+        let refused = self.guard(&mut items);
+        let mut answers = if items.is_empty() { Vec::new() } else { self.accept(items).await };
+        // In ascending order, so that each comes to stand where it was.
+        for (index, faults) in refused {
+            answers.insert(index, Err(Refusal::CardData(faults)));
+        }
+        answers
+    }
+
+    async fn accept(&self, items: Vec<Publication>) -> Vec<Result<Receipt, Refusal>> {
         let count = items.len();
         let refused = |why| (0..count).map(|_| Err(Refusal::Overloaded(why))).collect();
         if self.driver().0.health.disk_low.load(Ordering::Relaxed) {

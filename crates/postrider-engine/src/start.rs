@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postrider_core::card::CardPolicy;
 use postrider_core::endpoint::PublicConfig;
 use postrider_core::id::{EndpointNo, Position};
 use postrider_core::node::{Node, NodeConfig, Restored};
@@ -32,6 +33,8 @@ pub struct EngineConfig {
     pub default_schedule: Arc<[Duration]>,
     /// After how long of nothing but failures an endpoint is disabled.
     pub disable_after: Duration,
+    /// What becomes of card data in the events of tenants that say nothing else.
+    pub cards: CardPolicy,
     /// Bytes of one event.
     pub max_event_bytes: usize,
     /// Bytes of one batch.
@@ -80,7 +83,7 @@ impl Engine {
         let recovery = tokio::task::spawn_blocking(move || read.recover())
             .await
             .map_err(|error| StartError::System(error.to_string()))??;
-        let directory = Arc::new(Directory::load(&recovery, key)?);
+        let directory = Arc::new(Directory::load(&recovery, key, &config.cards)?);
         let clock = Clock::new();
         let random = random::bytes::<16>().map_err(|error| StartError::System(error.to_string()))?;
         let (a, b) = random.split_at(8);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use postrider_core::card;
 use postrider_core::fault::Fault;
 use postrider_core::id::{TenantId, TenantNo};
 use postrider_core::node::Change;
@@ -9,6 +10,7 @@ use postrider_core::record::Edit;
 use postrider_core::tenant::{OPERATOR, Quotas, TenantConfig};
 
 use crate::Engine;
+use crate::card_guard::fault_of_name;
 use crate::clock::wall;
 use crate::directory::{Directory, Tenant};
 use crate::error::ServiceError;
@@ -35,27 +37,31 @@ impl Engine {
     /// Makes a tenant or replaces what it is set to; also says whether it was made. Its quotas hold for what comes next.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for quotas of the operator's own tenant, which has none; else as the store fails.
+    /// [`ServiceError::Invalid`] for an id or settings that hold a card number, and for quotas of the operator's own tenant,
+    /// which has none; else as the store fails.
     pub async fn put_tenant(
         &self,
         id: TenantId,
         config: &TenantConfig,
     ) -> Result<(Arc<Tenant>, bool), ServiceError> {
+        let doc = config.to_doc();
+        let mut faults = card::faults_of_configuration(&doc);
+        faults.extend(fault_of_name("/tenant", id.as_str()));
         let limited = id.as_str() != OPERATOR;
         if !limited && config.quotas != Quotas::default() {
-            return Err(ServiceError::Invalid(vec![Fault::new(
-                "/quotas",
-                "cannot be set: the operator's own tenant has none",
-            )]));
+            faults.push(Fault::new("/quotas", "cannot be set: the operator's own tenant has none"));
+        }
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
         }
         let mut editing = self.directory().editing().await;
         let before = self.directory().tenant(id.as_str());
         let no = before.as_ref().map_or_else(|| editing.tenant(), |before| before.no);
-        let doc = config.to_doc();
         let now = wall();
         let edit = Edit::PutTenant { no, id: id.as_str().into(), doc: doc.clone(), at: now };
         let created_at = before.as_ref().map_or(now, |before| before.created_at);
-        let tenant = Arc::new(Tenant { no, id, doc, created_at, updated_at: now });
+        let cards = config.card_policy.over(&self.config().cards);
+        let tenant = Arc::new(Tenant { no, id, doc, cards, created_at, updated_at: now });
         let (made, driver, quotas) = (Arc::clone(&tenant), self.driver().clone(), config.quotas);
         let then = move |directory: &Directory, durable: bool| {
             if durable {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use postrider_core::event_type::EventTypeConfig;
 use postrider_core::id::{EndpointNo, IdKind, Position, TenantNo, random_id};
 use postrider_core::node::{Input, Reply};
 use postrider_core::record::{AttemptRecord, Event, TestRecord, Trigger};
+use postrider_core::schema::Schema;
 
+use crate::card_guard::fault_of_name;
 use crate::driver::{RETRY_AFTER, done};
 use crate::error::ServiceError;
 use crate::prepared::Unprepared;
 use crate::{Engine, attempt, clock, random};
 
-/// What is sent for a type that has no example of its own.
+/// What is sent for a type that has neither an example nor a schema to make one from.
 const EXAMPLE: &[u8] = br#"{"example":true,"message":"This is a test from Postrider. Nothing happened."}"#;
 
 impl Engine {
@@ -21,14 +24,17 @@ impl Engine {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Conflict`] if it cannot be made ready;
-    /// [`ServiceError::TooMany`] where tests are asked for too often; [`ServiceError::Overloaded`] if the record could
-    /// not be written.
+    /// [`ServiceError::Invalid`] for a type that holds a card number; [`ServiceError::TooMany`] where tests are asked for too
+    /// often; [`ServiceError::Overloaded`] if the record could not be written.
     pub async fn test_endpoint(
         &self,
         tenant: TenantNo,
         endpoint: EndpointNo,
         event_type: &str,
     ) -> Result<(Position, AttemptRecord), ServiceError> {
+        if let Some(fault) = fault_of_name("/type", event_type) {
+            return Err(ServiceError::Invalid(vec![fault]));
+        }
         let prepared = self.directory().prepared(endpoint).map_err(|unprepared| match unprepared {
             Unprepared::Gone => ServiceError::NotFound("the endpoint"),
             other => ServiceError::Conflict(other.shown().to_owned()),
@@ -46,7 +52,7 @@ impl Engine {
             subject: None,
             expires_at: None,
             attributes: Bytes::new(),
-            data: Bytes::from_static(EXAMPLE),
+            data: self.example(event_type),
         };
         let what = attempt::What { event: &event, sequence: None, number: 1, run: 0, trigger: Trigger::Test };
         let made = attempt::make(self.driver(), &prepared, what).await;
@@ -66,5 +72,15 @@ impl Engine {
                 retry_after: RETRY_AFTER,
             })),
         }
+    }
+
+    /// Data as it may be for a type: its own example, else one made from its schema, else ours.
+    fn example(&self, event_type: &str) -> Bytes {
+        let registered = self.event_type(event_type);
+        let of_its_own = registered.as_ref().and_then(|registered| {
+            let EventTypeConfig { example, schema, .. } = &registered.config;
+            example.clone().or_else(|| schema.as_ref().and_then(Schema::example))
+        });
+        of_its_own.unwrap_or(Bytes::from_static(EXAMPLE))
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use postrider_core::card;
 use postrider_core::fault::Fault;
 use postrider_core::id::{IdKind, random_id};
 use postrider_core::node::Change;
@@ -83,6 +84,12 @@ impl Engine {
         (!expired).then_some(token)
     }
 
+    /// Whether a token that was valid is so still: neither revoked nor expired.
+    pub fn is_valid(&self, token: &Token) -> bool {
+        self.directory().token(&token.hash).is_some_and(|now| now.id == token.id)
+            && !token.config.is_expired(wall())
+    }
+
     /// Makes a token; its text is given this once.
     ///
     /// # Errors
@@ -90,7 +97,8 @@ impl Engine {
     pub async fn create_token(&self, config: TokenConfig) -> Result<(Arc<Token>, Secret), ServiceError> {
         let text = token::generate(random::bytes()?);
         let editing = self.directory().editing().await;
-        let mut faults = Vec::new();
+        let shown = serde_json::Value::Object(config.public_view());
+        let mut faults = card::faults_of_configuration(shown.to_string().as_bytes());
         if let Some(tenant) = config.exact_tenant()
             && self.directory().tenant(tenant).is_none()
         {

@@ -134,6 +134,7 @@ fn commit(driver: &Driver, writer: &mut dyn Writer) -> Result<usize, StoreError>
     driver.wake_loops(&mut machine, now);
     drop(machine);
     driver.carry_out(effects);
+    shared.waiters.tell(&group.accepted);
     Ok(group.accepted.len() + group.updates.len())
 }
 

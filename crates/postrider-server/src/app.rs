@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -26,11 +27,17 @@ pub(crate) struct App(Arc<Inner>);
 struct Inner {
     engine: Engine,
     metrics: Option<PrometheusHandle>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl App {
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// Whether the server finishes what is under way: nobody is kept waiting any more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Relaxed)
     }
 
     pub(crate) fn metrics(&self) -> Option<&PrometheusHandle> {
@@ -51,7 +58,12 @@ pub async fn serve(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = Service::new(engine, metrics);
+    let stopping = Arc::new(AtomicBool::new(false));
+    let service = Service::new(engine, metrics, Arc::clone(&stopping));
+    let shutdown = async move {
+        shutdown.await;
+        stopping.store(true, Ordering::Relaxed);
+    };
     serve_with(listener, move |peer, request| service.clone().answer(peer, request), config, shutdown).await
 }
 
@@ -63,8 +75,8 @@ struct Service {
 }
 
 impl Service {
-    fn new(engine: Engine, metrics: Option<PrometheusHandle>) -> Self {
-        let app = App(Arc::new(Inner { engine, metrics }));
+    fn new(engine: Engine, metrics: Option<PrometheusHandle>, stopping: Arc<AtomicBool>) -> Self {
+        let app = App(Arc::new(Inner { engine, metrics, stopping }));
         let router = routes::router()
             .split_for_parts()
             .0

@@ -23,13 +23,15 @@ impl FromRequestParts<App> for Caller {
             (Some(value), None) => bearer(value.as_bytes()),
             _ => None,
         };
-        token.and_then(|token| app.engine().authenticate(token)).map(Self).ok_or_else(|| {
-            Problem::new(
-                Kind::Unauthorized,
-                "send Authorization: Bearer and a token that is neither revoked nor expired",
-            )
-        })
+        token.and_then(|token| app.engine().authenticate(token)).map(Self).ok_or_else(unauthorized)
     }
+}
+
+fn unauthorized() -> Problem {
+    Problem::new(
+        Kind::Unauthorized,
+        "send Authorization: Bearer and a token that is neither revoked nor expired",
+    )
 }
 
 /// The token of `Bearer <token>`; the scheme in any case (RFC 9110, section 11.1).
@@ -51,6 +53,14 @@ impl Caller {
             return Ok(());
         }
         Err(Problem::new(Kind::Forbidden, format!("the token lacks the scope {}", scope.as_str())))
+    }
+
+    /// Looks again whether the token is valid, after a while.
+    ///
+    /// # Errors
+    /// 401 if it is not any more.
+    pub(crate) fn still(&self, app: &App) -> Result<(), Problem> {
+        if app.engine().is_valid(&self.0) { Ok(()) } else { Err(unauthorized()) }
     }
 
     /// Whether a tenant's things are within the token's reach.

@@ -6,6 +6,7 @@
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use postrider_core::id::Position;
 
 /// Bytes of the check.
 const CHECK: usize = 8;
@@ -20,7 +21,12 @@ pub(crate) enum List {
     Tokens = 2,
     Endpoints = 3,
     Deliveries = 4,
-    Replays = 5,
+    Events = 5,
+    /// The operator's lists over all tenants, or of the one that is asked for.
+    AllDeliveries = 6,
+    AllEndpoints = 7,
+    EventTypes = 8,
+    Replays = 10,
     Matches = 9,
 }
 
@@ -29,6 +35,11 @@ pub(crate) fn write(list: List, tenant: &str, at: &[u8]) -> String {
     let mut bytes = check(list, tenant, at).to_vec();
     bytes.extend_from_slice(at);
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The cursor of the page that goes on before a position.
+pub(crate) fn before(list: List, tenant: &str, position: Position) -> String {
+    write(list, tenant, &position.0.to_be_bytes())
 }
 
 /// What the cursor points at.

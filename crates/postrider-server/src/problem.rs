@@ -91,6 +91,14 @@ impl Problem {
         Self::invalid(vec![Fault::new(pointer, detail)])
     }
 
+    /// The same, seen from a body in which what is at fault stands at `prefix` (a JSON pointer).
+    pub(crate) fn under(mut self, prefix: &str) -> Self {
+        for fault in &mut self.errors {
+            fault.pointer.insert_str(0, prefix);
+        }
+        self
+    }
+
     pub(crate) const fn kind(&self) -> Kind {
         self.kind
     }
@@ -179,6 +187,7 @@ impl From<Refusal> for Problem {
             Refusal::Conflict(detail) => Self::new(Kind::Conflict, detail),
             Refusal::Overloaded(detail) => Self::new(Kind::Overloaded, detail),
             Refusal::OverQuota { retry_after, .. } => Self::too_many(refusal.to_string(), retry_after),
+            Refusal::CardData(faults) => Self::invalid(faults),
         }
     }
 }

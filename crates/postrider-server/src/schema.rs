@@ -2,7 +2,7 @@
 //!
 //! They are never built; the tests hold them against what is really read and written.
 
-#![allow(dead_code, reason = "descriptions are never built")]
+#![allow(dead_code, clippy::large_enum_variant, reason = "descriptions are never built")]
 
 use std::collections::BTreeMap;
 
@@ -98,6 +98,80 @@ pub(crate) struct Quotas {
     pub events_per_second: Option<u32>,
 }
 
+/// What the events of a type are.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum EventKind {
+    Notification,
+    Decision,
+}
+
+/// What is said of an event type.
+#[derive(ToSchema)]
+pub(crate) struct EventTypeSpec {
+    /// What happened when such an event comes.
+    pub description: Option<String>,
+    /// A JSON Schema (2020-12) that its data must fit: at most 64 KiB and 64 patterns, all references inside of it.
+    #[schema(value_type = Option<Object>)]
+    pub schema: Option<serde_json::Value>,
+    /// Data as it may be, which fits the schema; at most 64 KiB. Sent by tests, byte for byte.
+    pub example: Option<serde_json::Value>,
+    /// The integrations that may subscribe to it; all unless given.
+    #[schema(max_items = 64)]
+    pub integrations: Option<Vec<String>>,
+    /// `notification` unless given.
+    pub kind: Option<EventKind>,
+}
+
+/// Whose a subject is.
+#[derive(ToSchema)]
+pub(crate) struct SubjectSpec {
+    /// The tenants that it belongs to, each once.
+    #[schema(min_items = 1, max_items = 32)]
+    pub tenants: Vec<String>,
+}
+
+/// What becomes of card numbers.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum CardNumbers {
+    Reject,
+    Mask,
+    Allow,
+}
+
+/// What becomes of sensitive authentication data.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum AuthenticationData {
+    Reject,
+    Strip,
+}
+
+/// What becomes of card data in a tenant's events; what is not given is as the server is configured.
+#[derive(ToSchema)]
+pub(crate) struct CardPolicy {
+    /// Card numbers: `reject` refuses the event, `mask` hides the digits in the middle (in data and attributes; elsewhere the
+    /// event is refused), `allow` lets them through.
+    pub numbers: Option<CardNumbers>,
+    /// Verification codes, PINs and tracks: `reject` refuses the event, `strip` takes the value out.
+    pub authentication_data: Option<AuthenticationData>,
+    /// Where card numbers are let through whatever the policy, at most 20.
+    #[schema(max_items = 20)]
+    pub exempt: Option<Vec<CardExemption>>,
+}
+
+/// Places in events where what looks like a card number is none.
+#[derive(ToSchema)]
+pub(crate) struct CardExemption {
+    /// In events of these types: an exact type, a prefix ending in `.*`, or `*`.
+    pub r#type: String,
+    /// JSON pointers into the event that begin with `/data`, `/attributes`, `/key`, `/id` or `/subject`, as a refusal tells
+    /// them; `*` stands for any item of an array. 1 to 20.
+    #[schema(min_items = 1, max_items = 20)]
+    pub pointers: Vec<String>,
+}
+
 /// What a tenant is set to.
 #[derive(ToSchema)]
 pub(crate) struct TenantSpec {
@@ -107,6 +181,8 @@ pub(crate) struct TenantSpec {
     pub profile: Option<String>,
     /// What it may take up; in force for what comes next. The operator's own tenant has none.
     pub quotas: Option<QuotasSpec>,
+    /// What becomes of card data in its events.
+    pub card_policy: Option<CardPolicy>,
     /// Notes of the operator.
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -122,6 +198,8 @@ pub(crate) struct Tenant {
     pub profile: String,
     /// What it may take up; null for the operator's own tenant.
     pub quotas: Option<Quotas>,
+    /// What becomes of card data in its events, as it was given; null where all is as the server is configured.
+    pub card_policy: Option<CardPolicy>,
     /// Notes of the operator.
     pub metadata: BTreeMap<String, String>,
     /// When it was made, RFC 3339.
@@ -477,8 +555,11 @@ pub(crate) struct ReplayCount {
 /// An event to be published.
 #[derive(ToSchema, serde::Serialize)]
 pub(crate) struct NewEvent {
-    /// Whose.
-    pub tenant: String,
+    /// Whose; needed unless there is a subject.
+    pub tenant: Option<String>,
+    /// The card or account that it is about. Without a tenant it becomes one event for each tenant that the subject belongs
+    /// to; with one, which must be among them, it goes to that one alone.
+    pub subject: Option<String>,
     /// Its type: segments of `A-Za-z0-9_-` parted by single dots.
     pub r#type: String,
     /// What happened: any JSON, delivered byte for byte as it came.
@@ -491,6 +572,8 @@ pub(crate) struct NewEvent {
     pub attributes: Option<BTreeMap<String, AttributeValue>>,
     /// When it happened, RFC 3339; now unless given.
     pub occurred_at: Option<String>,
+    /// From when on nobody wants it any more, RFC 3339: no attempt is made after that.
+    pub expires_at: Option<String>,
 }
 
 /// One event, or at most 1,000.
@@ -514,14 +597,35 @@ pub(crate) struct Receipt {
     pub deliveries: u32,
 }
 
-/// What became of one event of a batch: a receipt, or an error in its place.
+/// The receipt of one of the events that a subject's event became.
+#[derive(ToSchema, serde::Serialize)]
+pub(crate) struct TenantReceipt {
+    /// Whose event it is.
+    pub tenant: String,
+    /// The event's id: the publisher's own, or `evt_…`.
+    pub id: String,
+    /// How many deliveries are pending for it; skipped ones are in the log, with their reason.
+    pub deliveries: u32,
+}
+
+/// The receipts of a subject's event, one for each tenant.
+#[derive(ToSchema, serde::Serialize)]
+pub(crate) struct SubjectAnswer {
+    /// Tenant by tenant.
+    pub data: Vec<TenantReceipt>,
+}
+
+/// What became of one event of a batch: a receipt, receipts by tenant, or an error in its place.
 #[derive(ToSchema, serde::Serialize)]
 pub(crate) struct BatchItem {
     /// The event's id, where it was accepted.
     pub id: Option<String>,
     /// Where it was accepted: how many deliveries are pending for it; skipped ones are in the log, with their reason.
     pub deliveries: Option<u32>,
-    /// Why it was not accepted. Nothing of it was stored.
+    /// Of an event with a subject and no tenant: its receipts.
+    pub data: Option<Vec<TenantReceipt>>,
+    /// Why it was not accepted. Of an event for one tenant nothing was stored; of a subject's event some tenants' may be,
+    /// which the same event with the same key completes.
     #[schema(value_type = Option<crate::problem::ProblemDocument>)]
     pub error: Option<()>,
 }
@@ -533,13 +637,16 @@ pub(crate) struct BatchAnswer {
     pub data: Vec<BatchItem>,
 }
 
-/// A receipt for one event, or the answer to a batch.
+/// A receipt for one event, receipts by tenant for one of a subject, or the answer to a batch.
 #[derive(ToSchema, serde::Serialize)]
 #[serde(untagged)]
 pub(crate) enum PublishAnswer {
     /// One event.
     #[schema(title = "One")]
     One(Receipt),
+    /// One event of a subject, without a tenant.
+    #[schema(title = "Subject")]
+    Subject(SubjectAnswer),
     /// A batch.
     #[schema(title = "Batch")]
     Batch(BatchAnswer),
@@ -569,10 +676,70 @@ pub(crate) struct DeliveryQuery {
     endpoint: Option<String>,
     /// The ordering key.
     key: Option<String>,
+    /// What the event is about.
+    subject: Option<String>,
     /// The event's id, the publisher's own or `evt_…`.
     event: Option<String>,
     /// Accepted at this time or later, RFC 3339.
     since: Option<String>,
     /// Accepted before this time, RFC 3339.
     until: Option<String>,
+}
+
+/// Whose, where a list is over all tenants.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfTenant {
+    /// Of this tenant only.
+    tenant: Option<String>,
+}
+
+/// Which endpoints; all conditions hold at once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EndpointQuery {
+    /// How they stand.
+    #[param(inline)]
+    state: Option<State>,
+}
+
+/// Which events; all conditions hold at once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventQuery {
+    /// The event's id, the publisher's own or `evt_…`.
+    id: Option<String>,
+    /// The event type.
+    r#type: Option<String>,
+    /// The ordering key.
+    key: Option<String>,
+    /// What it is about.
+    subject: Option<String>,
+    /// Accepted at this time or later, RFC 3339.
+    since: Option<String>,
+    /// Accepted before this time, RFC 3339.
+    until: Option<String>,
+}
+
+/// Which part of a feed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FeedQuery {
+    /// Only what has a higher sequence; 0 unless given, which is before the first.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+    /// Entries at most; 50 unless given. No more than about 4 MiB of them, but one at least.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u32>,
+    /// How long to wait where there is nothing, in seconds; 0 unless given.
+    #[param(minimum = 0, maximum = 30)]
+    wait_s: Option<u32>,
+}
+
+/// Over which time.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsQuery {
+    /// Deliveries accepted at this time or later, RFC 3339; in the last 24 hours unless given.
+    since: Option<String>,
 }

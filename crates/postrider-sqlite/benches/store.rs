@@ -1,6 +1,8 @@
 //! What a delivery costs in the store: whole-process CPU, rate, and bytes written, beside a plain layout in the same run.
 //!
-//! `cargo bench -p postrider-sqlite --bench store -- [--events N] [--preload N] [--dir PATH] [--only store|plain]`
+//! `cargo bench -p postrider-sqlite --bench store -- [--events N] [--preload N] [--dir PATH] [--only store|plain|reads]`
+//!
+//! With `--only reads` it is what answers to people cost, each at a random place among the preloaded deliveries.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a measurement, run by hand")]
 
 use std::path::Path;
@@ -15,7 +17,7 @@ use postrider_core::record::{
 };
 use postrider_core::time::Timestamp;
 use postrider_sqlite::{SqliteConfig, open};
-use postrider_store::{Maintenance, Store, Writer};
+use postrider_store::{EventQuery, LogQuery, Maintenance, PageLimit, Store, Writer};
 use rusqlite::{Connection, params};
 
 const ENDPOINTS: u64 = 200;
@@ -229,6 +231,73 @@ fn ours(dir: &Path, sizes: &[usize], events: u64, preload: u64) -> Vec<f64> {
     found
 }
 
+/// How long an answer takes, at random places: the median and what one of a hundred exceeds.
+fn answers(dir: &Path, preload: u64) {
+    const TIMES: usize = 500;
+    let path = dir.join("store.db");
+    let mut feed = Feed::new(7, 1_024);
+    let (store, mut writer) = open(&path, SqliteConfig::default()).unwrap();
+    let begin = Instant::now();
+    while feed.position < preload * 2 {
+        commit(&mut feed, &*store, &mut writer, 2_048);
+    }
+    println!("(preloaded {preload} events of 1 KiB in {:.0?}, {ENDPOINTS} endpoints)", begin.elapsed());
+    let (last, each) = (feed.position, preload / ENDPOINTS);
+    let end = Timestamp::from_micros(1_760_000_000_000_000 + last.cast_signed() * 20);
+    let mut measure = |what: &str, ask: &mut dyn FnMut(&mut Random) -> usize| {
+        let mut found = 0;
+        let mut took: Vec<Duration> = (0..TIMES)
+            .map(|_| {
+                let begin = Instant::now();
+                found += ask(&mut feed.random);
+                begin.elapsed()
+            })
+            .collect();
+        took.sort_unstable();
+        println!(
+            "| {what} | {} | {:.2} | {:.2} |",
+            found / TIMES,
+            took[TIMES / 2].as_secs_f64() * 1e3,
+            took[TIMES * 99 / 100].as_secs_f64() * 1e3
+        );
+    };
+    let endpoint = |random: &mut Random| EndpointNo(1 + (random.next() % ENDPOINTS) as u32);
+    let tenant = |random: &mut Random| TenantNo(1 + (random.next() % (ENDPOINTS / 10)) as u32);
+    let before = |random: &mut Random| Some(Position(1 + random.next() % last));
+    println!("| read | entries | ms, median | ms, 99 % |");
+    println!("| --- | --- | --- | --- |");
+    measure("log of a tenant, 50", &mut |r| {
+        let query = LogQuery {
+            tenant: Some(tenant(r)),
+            before: before(r),
+            limit: 50,
+            tests: true,
+            ..LogQuery::default()
+        };
+        store.log(&query).unwrap().rows.len()
+    });
+    measure("log of an endpoint, 50", &mut |r| {
+        let query =
+            LogQuery { endpoint: Some(endpoint(r)), before: before(r), limit: 50, ..LogQuery::default() };
+        store.log(&query).unwrap().rows.len()
+    });
+    measure("events of a tenant, 50", &mut |r| {
+        let query = EventQuery { tenant: tenant(r), before: before(r), limit: 50, ..EventQuery::default() };
+        store.events(&query).unwrap().rows.len()
+    });
+    for entries in [1, 50, 250] {
+        measure(&format!("feed, {entries}"), &mut |r| {
+            let limit = PageLimit { entries, bytes: 4 << 20 };
+            store.feed(endpoint(r), r.next() % each, limit).unwrap().entries.len()
+        });
+    }
+    measure("figures of the last 10,000", &mut |r| {
+        let figures = store.figures(endpoint(r), end - Duration::from_secs(86_400), 10_000).unwrap();
+        figures.durations.len()
+    });
+    Box::new(writer).close().unwrap();
+}
+
 /// Event, delivery and attempt tables keyed by random ids, two indexes, the status updated.
 fn plain(dir: &Path, sizes: &[usize], events: u64) -> Vec<f64> {
     let conn = Connection::open(dir.join("plain.db")).unwrap();
@@ -306,6 +375,11 @@ fn main() {
     let root = value("--dir").map_or_else(std::env::temp_dir, Into::into);
     let dir = root.join(format!("postrider-store-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
+    if only.as_deref() == Some("reads") {
+        answers(&dir, preload.max(100_000));
+        std::fs::remove_dir_all(&dir).unwrap();
+        return;
+    }
     let sizes = [16, 64, 256, 1_024];
     println!("| layout | N | events/s | CPU µs/event | bytes written / payload |");
     println!("| --- | --- | --- | --- | --- |");

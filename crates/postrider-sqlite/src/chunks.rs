@@ -1,6 +1,9 @@
-//! The order of deliveries per endpoint and per tenant: positions in rows of 64, the open tail of each in memory.
+//! The order of deliveries per endpoint, and of events per tenant: positions in rows of 64, the open tail of each in memory.
 //!
 //! A full tail is written with a later commit, the others at intervals, so that a start has little to read again.
+//!
+//! In databases of layout 1 tenants' rows hold the positions of deliveries instead. They stay as they are: whoever reads a
+//! tenant's order goes from each entry to its event, and passes over an event that it has seen.
 
 use std::collections::VecDeque;
 
@@ -80,56 +83,13 @@ pub(crate) fn above(conn: &Connection, owner: Owner, after: Position) -> Res<Vec
     Ok(Vec::new())
 }
 
-/// The first delivery of an endpoint with this sequence number or a later one; `None` if there is none. Numbers have no
-/// gaps: the row is found by halving, and the place in it by counting. `tail` is what of the order is not written.
-pub(crate) fn first_with(
-    conn: &Connection,
-    owner: Owner,
-    tail: &[Chunk],
-    committed: Position,
-    sequence: u64,
-) -> Res<Option<Position>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT first, last, sequence, data FROM chunks WHERE owner = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
-    )?;
-    let mut found = None;
-    let (mut low, mut high) = (1_u64, committed.0 + 1);
-    while low < high {
-        let middle = low.midpoint(high);
-        let row = statement
-            .query_row(params![owner.0, int(middle)], |r| {
-                let numbers = (r.get::<_, i64>(0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?);
-                Ok((numbers, r.get::<_, Vec<u8>>(3)?))
-            })
-            .optional()?;
-        match row {
-            Some(((first, _, highest), data)) if highest.cast_unsigned() >= sequence => {
-                high = first.cast_unsigned();
-                found = Some(Chunk { positions: unpack(&data)?, sequence: highest.cast_unsigned() });
-            }
-            Some(((_, last, _), _)) => low = (middle + 1).max(last.cast_unsigned() + 1),
-            None => low = middle + 1,
-        }
-    }
-    let chunk = found.as_ref().or_else(|| tail.iter().find(|chunk| chunk.sequence >= sequence));
-    Ok(chunk.and_then(|chunk| chunk.first_with(sequence)))
-}
-
-impl Chunk {
-    /// The first position whose delivery has this sequence number or a later one: each has the next after the one before.
-    fn first_with(&self, sequence: u64) -> Option<Position> {
-        let from_end = usize::try_from(self.sequence.checked_sub(sequence)?).unwrap_or(usize::MAX);
-        self.positions.get(self.positions.len().saturating_sub(from_end.saturating_add(1))).copied()
-    }
-}
-
 /// What is not written out yet.
 #[derive(Debug, Default)]
 pub(crate) struct Tails {
     tails: FxHashMap<Owner, Chunk>,
     /// Full ones, to be written with the next commit.
     full: VecDeque<(Owner, Chunk)>,
-    /// The highest sequence known of each endpoint since the start; rows know the rest.
+    /// Places taken since the last round began.
     taken: u64,
     sweep: Option<Sweep>,
 }
@@ -142,7 +102,7 @@ struct Sweep {
 }
 
 impl Tails {
-    /// Adds a delivery to its owner's order.
+    /// Adds an event or a delivery to its owner's order.
     pub(crate) fn push(&mut self, owner: Owner, position: Position, sequence: u64) {
         self.taken += 1;
         let tail = self.tails.entry(owner).or_default();
@@ -156,7 +116,7 @@ impl Tails {
         }
     }
 
-    /// How many deliveries were added since the last round of writing everything out began.
+    /// How many places were taken since the last round of writing everything out began.
     pub(crate) fn since_sweep(&self) -> u64 {
         self.taken
     }
@@ -218,10 +178,17 @@ impl Tails {
         tail.chain(full).flat_map(|c| c.positions.iter().rev().copied()).filter(|p| *p < before).collect()
     }
 
-    /// What memory holds of an owner's order, piece by piece, oldest first.
-    pub(crate) fn of(&self, owner: Owner) -> Vec<Chunk> {
-        let full = self.full.iter().filter(|(o, _)| *o == owner).map(|(_, chunk)| chunk);
-        full.chain(self.tails.get(&owner)).cloned().collect()
+    /// The pieces that memory holds of an owner's order and that reach beyond a sequence, oldest first, at most `limit`.
+    pub(crate) fn oldest_beyond(&self, owner: Owner, sequence: u64, limit: usize) -> Vec<Chunk> {
+        let full = self.full.iter().filter(|(o, _)| *o == owner).map(|(_, c)| c);
+        let pieces = full.chain(self.tails.get(&owner)).filter(|c| c.sequence > sequence);
+        pieces.take(limit).cloned().collect()
+    }
+
+    /// The highest sequence that memory holds of an owner's order; 0 if none.
+    pub(crate) fn sequence(&self, owner: Owner) -> u64 {
+        let full = self.full.iter().rev().find(|(o, _)| *o == owner).map(|(_, c)| c);
+        self.tails.get(&owner).or(full).map_or(0, |c| c.sequence)
     }
 
     /// The highest sequence in each piece that memory holds.

@@ -64,6 +64,11 @@ impl HeadEvent {
         self.deliveries.get(usize::try_from(index).ok()?).copied()
     }
 
+    /// How many deliveries it owed, skipped ones not counted.
+    pub(crate) fn owed(&self) -> usize {
+        self.deliveries.iter().filter(|d| !matches!(d.start, Start::Skipped(_))).count()
+    }
+
     /// The lane of its ordering key.
     pub(crate) fn lane(&self) -> Option<LaneKey> {
         self.key.map(KeyHash::lane)

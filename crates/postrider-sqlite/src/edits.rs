@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use crate::error::Res;
 use crate::schema::{self, Meta};
-use crate::{notices, replays};
+use crate::{notices, replays, subjects};
 
 /// Applies the edits of a group in their order.
 pub(crate) fn apply(conn: &Connection, edits: &[Edit], at: Timestamp) -> Res<()> {
@@ -80,6 +80,28 @@ fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
         Edit::PutNotice { due, position, doc } => notices::put(conn, *due, *position, doc)?,
         Edit::RemoveNotice { due, position } => notices::remove(conn, *due, *position)?,
         Edit::SetNoticeAside { due, position, fault } => notices::set_aside(conn, *due, *position, fault)?,
+        Edit::PutEventType { profile, name, doc, at } => {
+            conn.execute(
+                "INSERT INTO event_types VALUES (?1, ?2, ?3, ?4, ?4)
+                 ON CONFLICT (profile, name) DO UPDATE SET doc = excluded.doc, updated_at = excluded.updated_at",
+                params![&**profile, &**name, &doc[..], at.as_micros()],
+            )?;
+        }
+        Edit::DeleteEventType { profile, name } => {
+            conn.execute(
+                "DELETE FROM event_types WHERE profile = ?1 AND name = ?2",
+                params![&**profile, &**name],
+            )?;
+        }
+        Edit::PutSubject { id, tenants, created_at, at } => {
+            // There may be very many of them, and of these edits.
+            conn.prepare_cached("INSERT OR REPLACE INTO subjects VALUES (?1, ?2, ?3, ?4)")?.execute(
+                params![&**id, subjects::to_text(tenants), created_at.as_micros(), at.as_micros()],
+            )?;
+        }
+        Edit::DeleteSubject { id } => {
+            conn.prepare_cached("DELETE FROM subjects WHERE id = ?1")?.execute(params![&**id])?;
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::chunks::{self, Chunk};
 use crate::error::{Fault, Res};
 use crate::journal::{self, Journal};
 use crate::memory::Shared;
+use crate::order::BySequence;
 use crate::pool::{For, View};
 use crate::rows::int;
 
@@ -35,8 +36,9 @@ struct Search<'v> {
 
 impl<'v> Search<'v> {
     fn begin(shared: &'v Shared, endpoint: EndpointNo, statuses: Statuses) -> Res<Self> {
-        let (view, (tail, committed)) =
-            shared.view(For::Answers, |memory| (memory.tails.of(endpoint.into()), memory.committed))?;
+        let (view, (tail, committed)) = shared.view(For::Answers, |memory| {
+            (memory.tails.oldest_beyond(endpoint.into(), 0, usize::MAX), memory.committed)
+        })?;
         Ok(Self { view, endpoint, statuses, tail, committed })
     }
 
@@ -102,8 +104,12 @@ impl<'v> Search<'v> {
     fn bounds(&self, filter: &ReplayFilter) -> Res<(Position, Position)> {
         let conn = self.view.conn();
         let at = |time| journal::first_at(conn, self.committed, time);
-        let with =
-            |sequence| chunks::first_with(conn, self.endpoint.into(), &self.tail, self.committed, sequence);
+        // The first with this sequence or a later one.
+        let with = |sequence: u64| {
+            let after = sequence.saturating_sub(1);
+            let tail = self.tail.iter().filter(|chunk| chunk.sequence > after).cloned().collect();
+            BySequence::after(conn, self.endpoint.into(), after, tail)?.next(conn)
+        };
         let before = |first: Position| Position(first.0.saturating_sub(1));
         let (mut after, mut through) = (Position::ZERO, self.committed);
         if let Some(since) = filter.since {

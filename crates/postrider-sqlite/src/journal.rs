@@ -74,6 +74,22 @@ impl<'c> Journal<'c> {
         if event.attributes + event.data == 0 {
             return Ok(Arc::clone(&event.event));
         }
+        let attributes = self.cut(row, event.offset, event.attributes)?;
+        let data = self.cut(row, event.offset + event.attributes, event.data)?;
+        Ok(Arc::new(Event { attributes, data, ..(*event.event).clone() }))
+    }
+
+    /// An event with its attributes alone.
+    pub(crate) fn with_attributes(&mut self, row: &Row, event: &HeadEvent) -> Res<Arc<Event>> {
+        if event.attributes == 0 {
+            return Ok(Arc::clone(&event.event));
+        }
+        let attributes = self.cut(row, event.offset, event.attributes)?;
+        Ok(Arc::new(Event { attributes, ..(*event.event).clone() }))
+    }
+
+    /// A part of a row's data.
+    fn cut(&mut self, row: &Row, from: usize, length: usize) -> Res<Bytes> {
         if self.data.as_ref().is_none_or(|d| d.0 != row.first) {
             let data: Option<Vec<u8>> = self
                 .conn
@@ -84,15 +100,18 @@ impl<'c> Journal<'c> {
             self.data = Some((row.first, data.unwrap_or_default()));
         }
         let bytes = self.data.as_ref().map_or(&[][..], |d| &d.1);
-        let cut = |from: usize, length: usize| {
-            bytes
-                .get(from..from + length)
-                .map(Bytes::copy_from_slice)
-                .ok_or_else(|| StoreError::Unusable("a stored event has lost its data".into()))
-        };
-        let attributes = cut(event.offset, event.attributes)?;
-        let data = cut(event.offset + event.attributes, event.data)?;
-        Ok(Arc::new(Event { attributes, data, ..(*event.event).clone() }))
+        let part = bytes.get(from..from + length).map(Bytes::copy_from_slice);
+        Ok(part.ok_or_else(|| StoreError::Unusable("a stored event has lost its data".into()))?)
+    }
+
+    /// The first row at or after a position.
+    pub(crate) fn first_from(&self, position: Position) -> Res<Option<Position>> {
+        let first: Option<i64> = self
+            .conn
+            .prepare_cached("SELECT first FROM journal WHERE first >= ?1 ORDER BY first LIMIT 1")?
+            .query_row(params![int(position.0)], |r| r.get(0))
+            .optional()?;
+        Ok(first.map(|first| Position(first.cast_unsigned())))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use postrider_core::id::Position;
-use postrider_core::record::{KeyHash, Start};
+use postrider_core::record::KeyHash;
 use postrider_store::KeyHit;
 use rusqlite::Connection;
 
@@ -83,11 +83,10 @@ fn hit(event: &HeadEvent, key: KeyHash) -> Option<KeyHit> {
     if event.own_id != Some(key) && event.idempotency.is_none_or(|(k, _)| k != key) {
         return None;
     }
-    let owed = event.deliveries.iter().filter(|d| !matches!(d.start, Start::Skipped(_)));
     Some(KeyHit {
         position: event.event.position,
         id: event.event.id(),
-        deliveries: owed.count(),
+        deliveries: event.owed(),
         idempotency: event.idempotency,
         own_id: event.own_id,
     })

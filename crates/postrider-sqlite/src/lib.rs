@@ -2,7 +2,7 @@
 //!
 //! A commit leaves rows in the **journal** (events, what they owe, their bytes) and in the **log** (how deliveries went).
 //! Everything else is an index that may lag behind the journal and is brought up in the background, or again at a start:
-//! the *overlay* (what is owed and not written down yet), *chunks* (the order of deliveries per endpoint and tenant) and
+//! the *overlay* (what is owed and not written down yet), *chunks* (the order of deliveries per endpoint and of events per tenant) and
 //! *runs* (keys that lead to events).
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,9 @@ mod codec;
 mod edits;
 mod ended;
 mod error;
+mod events;
+mod feed;
+mod figures;
 mod filter;
 mod journal;
 mod keys;
@@ -22,6 +25,7 @@ mod memory;
 mod merge;
 mod notices;
 mod open;
+mod order;
 mod overlay;
 mod pending;
 mod pool;
@@ -34,6 +38,8 @@ mod runs;
 mod schema;
 mod sealed;
 mod settle;
+mod subjects;
+mod tests;
 mod write;
 
 use std::path::Path;
@@ -52,7 +58,8 @@ pub use write::SqliteWriter;
 /// How the database is opened.
 #[derive(Debug, Clone)]
 pub struct SqliteConfig {
-    /// Connections for reading, at most; half of them for pages of pending work alone. Two more look up keys.
+    /// Connections for reading, at most; half of them for pages of pending work alone. Two more look up keys, and two
+    /// subjects.
     pub readers: usize,
     /// A read that takes longer is cut off, so that the write-ahead log can begin again.
     pub read_limit: Duration,

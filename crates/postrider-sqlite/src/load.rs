@@ -78,15 +78,13 @@ fn take_row(
     for event in &row.events {
         let indexed = Indexed::from(event);
         memory.index(&indexed, marks, row.at);
-        for (position, owners, sequence, _) in indexed.ordered().filter(|o| o.0 >= marks.chunks_from) {
-            for owner in owners {
-                let upto = match written.get(&owner) {
-                    Some(upto) => *upto,
-                    None => last_written(conn, owner, written)?,
-                };
-                if position > upto {
-                    memory.tails.push(owner, position, sequence);
-                }
+        for (owner, position, sequence) in indexed.places().filter(|p| p.1 >= marks.chunks_from) {
+            let upto = match written.get(&owner) {
+                Some(upto) => *upto,
+                None => last_written(conn, owner, written)?,
+            };
+            if position > upto {
+                memory.tails.push(owner, position, sequence);
             }
         }
         for (i, owed) in (1..).zip(&event.deliveries) {

@@ -1,32 +1,37 @@
-//! The delivery log: where each filter finds its candidates, and how a row of it is put together.
+//! The delivery log: where each filter finds its candidates, how tests are merged in, and how a row is put together.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{
-    AttemptRecord, DeliveryRef, KeyHash, Place, Progress, Reason, Start, Status, Trigger,
+    AttemptRecord, DeliveryRef, KeyHash, Place, Progress, Reason, Start, Status, TestRecord, Trigger,
 };
 use postrider_core::time::Timestamp;
 use postrider_store::{LogEntry, LogPage, LogQuery, LogRow};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::chunks::{self, Owner};
+use crate::chunks::Owner;
+use crate::codec::HeadEvent;
 use crate::error::Res;
 use crate::journal::{self, Journal};
 use crate::keys::Candidates;
 use crate::memory::{Memory, Shared};
+use crate::order::Newest;
 use crate::overlay::Open;
-use crate::pending;
 use crate::pool::{For, View};
 use crate::rows::{self, int};
 use crate::runs::Family;
+use crate::{pending, tests};
 
 /// Rows looked at for a page, at most.
-const LOOKED_AT: usize = 5_000;
+pub(crate) const LOOKED_AT: usize = 5_000;
 /// Attempts told of a delivery: the last ones.
 const ATTEMPTS: usize = 1_000;
 /// How far an event's time may lie before that of its commit.
-const SLACK: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const SLACK: Duration = Duration::from_secs(60);
+/// The same of a test, which is committed when its attempt has ended.
+const TEST_SLACK: Duration = Duration::from_secs(180);
 /// Endpoints of a tenant whose pending work is merged by one statement each.
 const MERGED_ENDPOINTS: usize = 256;
 /// Candidates fetched at a time.
@@ -40,8 +45,10 @@ enum Source {
     Pending(Vec<EndpointNo>),
     /// The index of what did not succeed.
     Status,
-    /// The order of an owner.
-    Chunks(Owner),
+    /// The order of an endpoint.
+    Endpoint(Newest),
+    /// The order of a tenant: its entries lead to events.
+    Tenant(Newest),
     /// The journal itself.
     Journal,
 }
@@ -75,10 +82,11 @@ pub(crate) fn page(shared: &Shared, query: &LogQuery) -> Res<LogPage> {
     let start = query.before.unwrap_or(Position::MAX);
     let (view, known) = shared.view(For::Answers, |memory| remember(memory, query, start))?;
     let conn = view.conn();
-    let mut before = start;
-    if let Some(until) = query.until {
-        before = before.min(journal::first_at(conn, known.committed, until + SLACK)?);
-    }
+    let below = |slack| match query.until {
+        Some(until) => Ok(start.min(journal::first_at(conn, known.committed, until + slack)?)),
+        None => Res::Ok(start),
+    };
+    let (deliveries, tests) = (Ahead::below(below(SLACK)?), Ahead::below(below(TEST_SLACK)?));
     let from = match query.since {
         Some(since) => journal::first_at(conn, known.committed, since)?,
         None => Position::ZERO,
@@ -91,8 +99,35 @@ pub(crate) fn page(shared: &Shared, query: &LogQuery) -> Res<LogPage> {
         source: Source::Journal,
         further: None,
     };
-    search.source = search.choose(before)?;
-    search.run(before, from)
+    search.source = search.choose(deliveries.below)?;
+    search.run(start, from, deliveries, tests)
+}
+
+/// Candidates of one kind, newest first, a few ahead.
+struct Ahead {
+    found: VecDeque<Position>,
+    /// Only those before this are left to be found.
+    below: Position,
+    ended: bool,
+}
+
+impl Ahead {
+    fn below(below: Position) -> Self {
+        Self { found: VecDeque::new(), below, ended: false }
+    }
+
+    /// The next one, which `more` finds below a position if there is none at hand.
+    fn peek(&mut self, more: impl FnOnce(Position) -> Res<Vec<Position>>) -> Res<Option<Position>> {
+        if self.found.is_empty() && !self.ended {
+            self.found = more(self.below)?.into();
+            self.ended = self.found.is_empty();
+        }
+        Ok(self.found.front().copied())
+    }
+
+    fn take(&mut self) {
+        self.below = self.found.pop_front().unwrap_or(self.below);
+    }
 }
 
 struct Search<'v, 'q> {
@@ -122,12 +157,18 @@ impl Search<'_, '_> {
             (Some(Status::Pending), None, Some(tenant)) => {
                 let endpoints = endpoints_of(self.view.conn(), tenant)?;
                 let few = endpoints.len() <= MERGED_ENDPOINTS;
-                Ok(if few { Source::Pending(endpoints) } else { Source::Chunks(tenant.into()) })
+                Ok(if few { Source::Pending(endpoints) } else { Source::Tenant(self.order(tenant, before)) })
             }
-            (_, Some(endpoint), _) => Ok(Source::Chunks(endpoint.into())),
-            (_, None, Some(tenant)) => Ok(Source::Chunks(tenant.into())),
+            (_, Some(endpoint), _) => Ok(Source::Endpoint(self.order(endpoint, before))),
+            (_, None, Some(tenant)) => Ok(Source::Tenant(self.order(tenant, before))),
             (_, None, None) => Ok(Source::Journal),
         }
+    }
+
+    fn order(&mut self, owner: impl Into<Owner>, before: Position) -> Newest {
+        let mut tail = std::mem::take(&mut self.known.tail);
+        tail.retain(|p| *p < before);
+        Newest::new(owner.into(), before, tail)
     }
 
     /// The deliveries of events, newest first, at most what one page looks at, but at least those of one event.
@@ -153,12 +194,19 @@ impl Search<'_, '_> {
                 let rest = std::mem::take(all);
                 Ok(rest.into_iter().filter(|p| *p < before).collect())
             }
-            Source::Chunks(owner) => {
-                let tail: Vec<_> = self.known.tail.iter().copied().filter(|p| *p < before).collect();
-                if !tail.is_empty() {
-                    return Ok(tail);
+            Source::Endpoint(order) => Ok(order.next(conn)?.into_iter().collect()),
+            Source::Tenant(order) => {
+                while let Some(entry) = order.next(conn)? {
+                    self.view.check()?;
+                    let row = self.journal.row(entry)?;
+                    let found = row.as_ref().and_then(|r| r.event_at(entry)).map_or(vec![entry], places);
+                    // An event that has more entries than one was seen with the first.
+                    let found: Vec<_> = found.into_iter().filter(|p| *p < before).collect();
+                    if !found.is_empty() {
+                        return Ok(found);
+                    }
                 }
-                chunk_below(conn, *owner, before)
+                Ok(Vec::new())
             }
             Source::Pending(endpoints) => {
                 let mut found: Vec<Position> =
@@ -198,13 +246,10 @@ impl Search<'_, '_> {
             }
             Source::Journal => {
                 let mut below = before;
-                // A row without deliveries is passed over.
                 while let Some(row) = self.journal_row_below(below)? {
                     self.view.check()?;
-                    let deliveries = row.events.iter().rev().flat_map(|e| {
-                        (1..=e.deliveries.len() as u64).rev().map(move |i| e.event.position.plus(i))
-                    });
-                    let found: Vec<_> = deliveries.filter(|p| *p < before).collect();
+                    let found: Vec<_> =
+                        row.events.iter().rev().flat_map(places).filter(|p| *p < before).collect();
                     if !found.is_empty() {
                         return Ok(found);
                     }
@@ -230,34 +275,63 @@ impl Search<'_, '_> {
         }
     }
 
-    fn run(mut self, mut before: Position, from: Position) -> Res<LogPage> {
+    fn run(
+        mut self,
+        mut before: Position,
+        from: Position,
+        mut deliveries: Ahead,
+        mut tests: Ahead,
+    ) -> Res<LogPage> {
         let mut page = LogPage::default();
         let mut looked = 0;
         let limit = self.query.limit.max(1);
         loop {
-            let candidates = self.next(before)?;
-            if candidates.is_empty() {
+            let delivery = deliveries.peek(|below| self.next(below))?;
+            let test = tests.peek(|below| self.tests(below))?;
+            let Some(position) = delivery.max(test) else {
                 page.next = self.further;
                 return Ok(page);
+            };
+            if position < from {
+                return Ok(page);
             }
-            for position in candidates {
-                if position < from {
-                    return Ok(page);
-                }
-                if looked >= LOOKED_AT || page.rows.len() >= limit {
-                    page.next = Some(before);
-                    return Ok(page);
-                }
-                self.view.check()?;
-                looked += 1;
-                before = position;
-                if let Some(row) = self.row(position)?
-                    && self.matches(&row)
-                {
-                    page.rows.push(row);
-                }
+            if looked >= LOOKED_AT || page.rows.len() + page.tests.len() >= limit {
+                page.next = Some(before);
+                return Ok(page);
+            }
+            self.view.check()?;
+            looked += 1;
+            before = position;
+            if delivery == Some(position) {
+                deliveries.take();
+                page.rows.extend(self.row(position)?.filter(|row| self.matches(row)));
+            } else {
+                tests.take();
+                let test = tests::one(self.view.conn(), position)?;
+                page.tests.extend(test.filter(|test| self.matches_test(test)));
             }
         }
+    }
+
+    /// The next tests below a position, newest first, if the query asks for any.
+    fn tests(&self, below: Position) -> Res<Vec<Position>> {
+        let q = self.query;
+        let of_events = q.key.is_some() || q.subject.is_some() || q.event.is_some();
+        let ended = q.status.is_none_or(|s| matches!(s, Status::Succeeded | Status::Failed));
+        if !q.tests || of_events || !ended {
+            return Ok(Vec::new());
+        }
+        tests::below(self.view.conn(), q.tenant, q.endpoint, below)
+    }
+
+    fn matches_test(&self, test: &TestRecord) -> bool {
+        let q = self.query;
+        q.tenant.is_none_or(|t| t == test.tenant)
+            && q.endpoint.is_none_or(|e| e == test.endpoint)
+            && q.status.is_none_or(|s| s == test.status())
+            && q.event_type.as_deref().is_none_or(|t| t == &*test.event_type)
+            && q.since.is_none_or(|t| test.at >= t)
+            && q.until.is_none_or(|t| test.at < t)
     }
 
     fn matches(&self, row: &LogRow) -> bool {
@@ -283,20 +357,22 @@ impl Search<'_, '_> {
     }
 }
 
-fn positions(statement: &mut rusqlite::Statement<'_>, params: impl rusqlite::Params) -> Res<Vec<Position>> {
+pub(crate) fn positions(
+    statement: &mut rusqlite::Statement<'_>,
+    params: impl rusqlite::Params,
+) -> Res<Vec<Position>> {
     let rows = statement.query_map(params, |r| r.get::<_, i64>(0))?;
     Ok(rows.map(|p| p.map(|p| Position(p.cast_unsigned()))).collect::<Result<_, _>>()?)
 }
 
-fn chunk_below(conn: &Connection, owner: Owner, before: Position) -> Res<Vec<Position>> {
-    let data: Option<Vec<u8>> = conn
-        .prepare_cached(
-            "SELECT data FROM chunks WHERE owner = ?1 AND first < ?2 ORDER BY first DESC LIMIT 1",
-        )?
-        .query_row(params![owner.0, int(before.0)], |r| r.get(0))
-        .optional()?;
-    let Some(data) = data else { return Ok(Vec::new()) };
-    Ok(chunks::unpack(&data)?.into_iter().rev().filter(|p| *p < before).collect())
+/// The places in the log that an event has, newest first: its deliveries', or its own if there are none, so that it counts as
+/// looked at.
+fn places(event: &HeadEvent) -> Vec<Position> {
+    let own = event.event.position;
+    match event.deliveries.len() as u64 {
+        0 => vec![own],
+        count => (1..=count).rev().map(|i| own.plus(i)).collect(),
+    }
 }
 
 fn endpoints_of(conn: &Connection, tenant: TenantNo) -> Res<Vec<EndpointNo>> {
@@ -313,7 +389,7 @@ struct Assembled {
 }
 
 /// Puts a delivery's row together from its event's head, the log, and where it is pending.
-fn assemble(conn: &Connection, head: &crate::codec::HeadEvent, position: Position) -> Res<Option<Assembled>> {
+fn assemble(conn: &Connection, head: &HeadEvent, position: Position) -> Res<Option<Assembled>> {
     let Some(owed) = head.delivery(position) else { return Ok(None) };
     let delivery = DeliveryRef {
         position,
@@ -399,9 +475,7 @@ fn logged(conn: &Connection, position: Position) -> Res<Option<Logged>> {
                     run: 0,
                     trigger: Trigger::Schedule,
                     started_at: started,
-                    duration: std::time::Duration::from_micros(
-                        r.get::<_, Option<i64>>(12)?.unwrap_or(0).unsigned_abs(),
-                    ),
+                    duration: Duration::from_micros(r.get::<_, Option<i64>>(12)?.unwrap_or(0).unsigned_abs()),
                     status_code: r.get(8)?,
                     error: None,
                     remote_address: r.get::<_, Option<Vec<u8>>>(13)?.and_then(|b| rows::address(&b)),

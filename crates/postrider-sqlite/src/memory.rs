@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicI32;
 
 use parking_lot::RwLock;
 use postrider_core::id::{Position, TenantNo};
-use postrider_core::record::{Accepted, KeyHash, Owed, Start};
+use postrider_core::record::{Accepted, KeyHash, Owed};
 use postrider_core::time::Timestamp;
 
 use crate::SqliteConfig;
@@ -107,11 +107,12 @@ impl<'a> From<&'a HeadEvent> for Indexed<'a> {
 }
 
 impl Indexed<'_> {
-    /// Its deliveries with their places in the orders of endpoint and tenant.
-    pub(crate) fn ordered(&self) -> impl Iterator<Item = (Position, [Owner; 2], u64, Start)> + '_ {
-        (1..).zip(self.deliveries).map(|(i, d)| {
-            (self.event.plus(i), [Owner::from(d.endpoint), Owner::from(self.tenant)], d.sequence, d.start)
-        })
+    /// Its places in the orders: its own in that of its tenant, those of its deliveries in those of their endpoints, with
+    /// their sequences.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Owner, Position, u64)> + '_ {
+        let deliveries =
+            (1..).zip(self.deliveries).map(|(i, d)| (d.endpoint.into(), self.event.plus(i), d.sequence));
+        std::iter::once((self.tenant.into(), self.event, 0)).chain(deliveries)
     }
 }
 

@@ -35,10 +35,14 @@ pub(crate) enum For {
     Work,
     /// Keys of publications, which a commit waits for.
     Keys,
+    /// Subjects of publications, which a publisher waits for.
+    Subjects,
 }
 
 /// Connections that look up keys: one for the writer, one for questions that begin with a key.
 const KEY_READERS: usize = 2;
+/// Connections that look up subjects; opened only where events have some.
+const SUBJECT_READERS: usize = 2;
 
 /// The readers of a database, by what they read for.
 #[derive(Debug)]
@@ -46,13 +50,20 @@ pub(crate) struct Pools {
     answers: Pool,
     work: Pool,
     keys: Pool,
+    subjects: Pool,
 }
 
 impl Pools {
-    /// `readers` are shared out between answers and work, one for each at least; those for keys come on top.
+    /// `readers` are shared out between answers and work, one for each at least; those for keys and subjects come on
+    /// top.
     pub(crate) fn new(readers: usize) -> Self {
         let answers = readers / 2;
-        Self { answers: Pool::new(answers), work: Pool::new(readers - answers), keys: Pool::new(KEY_READERS) }
+        Self {
+            answers: Pool::new(answers),
+            work: Pool::new(readers - answers),
+            keys: Pool::new(KEY_READERS),
+            subjects: Pool::new(SUBJECT_READERS),
+        }
     }
 
     fn of(&self, what: For) -> &Pool {
@@ -60,12 +71,13 @@ impl Pools {
             For::Answers => &self.answers,
             For::Work => &self.work,
             For::Keys => &self.keys,
+            For::Subjects => &self.subjects,
         }
     }
 
     /// Closes all connections: idle ones now, the others when they come back.
     pub(crate) fn close_all(&self) {
-        [&self.answers, &self.work, &self.keys].into_iter().for_each(Pool::close_all);
+        [&self.answers, &self.work, &self.keys, &self.subjects].into_iter().for_each(Pool::close_all);
     }
 }
 
@@ -271,6 +283,7 @@ mod tests {
         assert!(store.find_keys(&[KeyHash::own_id(TENANT, "a")]).unwrap()[0].is_some());
         assert_eq!(store.due(EndpointNo(1), Position::ZERO, ALL).unwrap().entries.len(), 1);
         assert_eq!(store.pending(EndpointNo(1), None, 9).unwrap().len(), 1);
+        assert_eq!(store.subject("card").unwrap(), None);
         drop(slow);
         assert_eq!(store.log(&query).unwrap().rows.len(), 1);
     }

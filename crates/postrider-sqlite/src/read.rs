@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use postrider_core::id::{EndpointNo, Position, TenantNo};
+use postrider_core::id::{EndpointNo, Position};
 use postrider_core::record::{KeyHash, LaneKey, Loaded, PendingRow, TestRecord};
 use postrider_core::replay::{Replay, ReplayFilter, ReplaySpan};
 use postrider_core::time::Timestamp;
 use postrider_store::{
-    EndpointVersion, KeyHit, LogEntry, LogPage, LogQuery, NoticePage, Page, PageLimit, Recovery, ReplayPage,
-    Store, StoreError, StoredEvent, StoredReplay,
+    EndpointFigures, EndpointVersion, EventPage, EventQuery, FeedPage, KeyHit, LogEntry, LogPage, LogQuery,
+    NoticePage, Page, PageLimit, Recovery, ReplayPage, Store, StoreError, StoredEvent, StoredReplay,
+    StoredSubject,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -18,8 +18,7 @@ use crate::error::Res;
 use crate::journal::Journal;
 use crate::memory::Shared;
 use crate::pool::For;
-use crate::rows::{self, int};
-use crate::{ended, keys, log, notices, pending, recover, replays};
+use crate::{ended, events, feed, figures, keys, log, notices, pending, recover, replays, subjects, tests};
 
 /// Reads of an open database, from any thread.
 #[derive(Debug)]
@@ -44,22 +43,7 @@ impl SqliteStore {
 
     fn read_test(&self, position: Position) -> Res<Option<TestRecord>> {
         let (view, ()) = self.shared.view(For::Answers, |_| ())?;
-        let Some(attempt) = rows::attempts(view.conn(), position, 1)?.pop() else { return Ok(None) };
-        let mut statement = view
-            .conn()
-            .prepare_cached("SELECT tenant, endpoint, event_type, data, at FROM tests WHERE position = ?1")?;
-        let test = statement.query_row(params![int(position.0)], |r| {
-            Ok(TestRecord {
-                position,
-                tenant: TenantNo(r.get(0)?),
-                endpoint: EndpointNo(r.get(1)?),
-                event_type: r.get::<_, String>(2)?.into(),
-                data: Bytes::from(r.get::<_, Vec<u8>>(3)?),
-                at: Timestamp::from_micros(r.get(4)?),
-                attempt: attempt.clone(),
-            })
-        });
-        Ok(test.optional()?)
+        tests::one(view.conn(), position)
     }
 
     fn read_version(&self, endpoint: EndpointNo, version: u32) -> Res<Option<EndpointVersion>> {
@@ -144,6 +128,23 @@ impl Store for SqliteStore {
         Ok(self.read_event(position)?)
     }
 
+    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
+        Ok(events::page(&self.shared, query)?)
+    }
+
+    fn feed(&self, endpoint: EndpointNo, after: u64, limit: PageLimit) -> Result<FeedPage, StoreError> {
+        Ok(feed::page(&self.shared, endpoint, after, limit)?)
+    }
+
+    fn figures(
+        &self,
+        endpoint: EndpointNo,
+        since: Timestamp,
+        at_most: usize,
+    ) -> Result<EndpointFigures, StoreError> {
+        Ok(figures::of(&self.shared, endpoint, since, at_most)?)
+    }
+
     fn log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
         Ok(log::page(&self.shared, query)?)
     }
@@ -192,5 +193,9 @@ impl Store for SqliteStore {
 
     fn replay(&self, endpoint: EndpointNo, id: &str) -> Result<Option<StoredReplay>, StoreError> {
         Ok(replays::one(&self.shared, endpoint, id)?)
+    }
+
+    fn subject(&self, id: &str) -> Result<Option<StoredSubject>, StoreError> {
+        Ok(subjects::find(&self.shared, id)?)
     }
 }

@@ -1,10 +1,12 @@
-//! What a start needs to know of tenants, endpoints and tokens, found by skipping through the order of pending work.
+//! What a start needs to know of what is configured, and of endpoints what is found by skipping through the order of pending work.
 
 use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{Health, LaneKey, PendingRow};
 use postrider_core::time::Timestamp;
-use postrider_store::{Recovery, RemovedEndpoint, StoreError, StoredEndpoint, StoredTenant, StoredToken};
+use postrider_store::{
+    Recovery, RemovedEndpoint, StoreError, StoredEndpoint, StoredEventType, StoredTenant, StoredToken,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustc_hash::FxHashMap;
 
@@ -82,6 +84,7 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
         removed,
         tokens: tokens(conn)?,
         replays: crate::replays::running(conn)?,
+        event_types: event_types(conn)?,
     })
 }
 
@@ -122,7 +125,8 @@ fn in_table(conn: &Connection, endpoint: EndpointNo) -> Res<bool> {
         .exists(params![endpoint.0])?)
 }
 
-fn written_sequence(conn: &Connection, endpoint: EndpointNo) -> Res<u64> {
+/// The last sequence in an endpoint's chunks; 0 if there are none.
+pub(crate) fn written_sequence(conn: &Connection, endpoint: EndpointNo) -> Res<u64> {
     let sequence: Option<i64> = conn
         .prepare_cached("SELECT sequence FROM chunks WHERE owner = ?1 ORDER BY first DESC LIMIT 1")?
         .query_row(params![Owner::from(endpoint).0], |r| r.get(0))
@@ -177,6 +181,22 @@ fn tokens(conn: &Connection) -> Res<Vec<StoredToken>> {
         conn.prepare("SELECT id, hash, doc, created_at FROM tokens ORDER BY created_at, id")?;
     let rows = statement.query_map([], |r| {
         Ok(StoredToken { id: r.get(0)?, hash: r.get(1)?, doc: bytes(r, 2)?, created_at: time(r, 3)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn event_types(conn: &Connection) -> Res<Vec<StoredEventType>> {
+    let mut statement = conn.prepare(
+        "SELECT profile, name, doc, created_at, updated_at FROM event_types ORDER BY profile, name",
+    )?;
+    let rows = statement.query_map([], |r| {
+        Ok(StoredEventType {
+            profile: r.get(0)?,
+            name: r.get(1)?,
+            doc: bytes(r, 2)?,
+            created_at: time(r, 3)?,
+            updated_at: time(r, 4)?,
+        })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

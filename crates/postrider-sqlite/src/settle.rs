@@ -19,10 +19,8 @@ use crate::write::next_run_id;
 pub(crate) const OPEN_BOUND: usize = 32_768;
 /// Deliveries that one commit settles when the bound is passed, beside those that it opens.
 const SETTLED_A_COMMIT: usize = 8_192;
-/// Chunks that one commit writes, beside as many as its deliveries fill in the long run.
+/// Chunks that one commit writes, beside as many as its events and deliveries fill in the long run.
 const CHUNKS_A_COMMIT: usize = 256;
-/// Deliveries that fill a chunk in the long run: each has a place in two orders.
-const A_CHUNK: usize = CHUNK / 2;
 /// Places in the orders that may be unwritten before a round of writing out begins: at least, and for each tail.
 const SWEEP_EVERY: u64 = 2 * 65_536;
 const SWEEP_PER_TAIL: u64 = 32;
@@ -41,13 +39,14 @@ pub(crate) struct Caps {
 }
 
 impl Caps {
-    /// What a commit of so many deliveries does by the way: more than it leaves to do, so that memory does not grow without end.
-    pub(crate) fn in_commit(memory: &Memory, deliveries: usize) -> Self {
+    /// What a commit of so many events and deliveries does by the way: more than it leaves to do, so that memory does not grow
+    /// without end. Each of them takes a place in one order.
+    pub(crate) fn in_commit(memory: &Memory, events: usize, deliveries: usize) -> Self {
         Self {
             older_than: Timestamp::from_micros(i64::MIN),
             bound: OPEN_BOUND,
             settled: SETTLED_A_COMMIT + deliveries,
-            chunks: CHUNKS_A_COMMIT + deliveries / A_CHUNK,
+            chunks: CHUNKS_A_COMMIT + (events + deliveries) / CHUNK,
             runs: due_runs(memory),
         }
     }

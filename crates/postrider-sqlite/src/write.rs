@@ -299,10 +299,8 @@ fn apply(
     for a in &group.accepted {
         let indexed = Indexed::from(a);
         memory.index(&indexed, &marks, group.at);
-        for (position, owners, sequence, _) in indexed.ordered() {
-            for owner in owners {
-                memory.tails.push(owner, position, sequence);
-            }
+        for (owner, position, sequence) in indexed.places() {
+            memory.tails.push(owner, position, sequence);
         }
     }
     memory.committed = group.last;
@@ -321,7 +319,7 @@ impl Writer for SqliteWriter {
             let memory = shared.memory.read();
             let closed = writer.write_group(conn, &memory, group)?;
             let deliveries = group.accepted.iter().map(|a| a.deliveries.len()).sum();
-            let caps = Caps::in_commit(&memory, deliveries);
+            let caps = Caps::in_commit(&memory, group.accepted.len(), deliveries);
             let lagging = settle::write(conn, &memory, &caps, &mut writer.next_run, |p| closed.contains(&p))?;
             Ok((closed, lagging))
         })?;

@@ -67,6 +67,8 @@ pub struct Recovery {
     pub tokens: Vec<StoredToken>,
     /// Replays that have not ended, by endpoint.
     pub replays: Vec<StoredReplay>,
+    /// Event types, of all catalogues. Subjects are too many: see [`Store::subject`].
+    pub event_types: Vec<StoredEventType>,
 }
 
 /// A tenant as stored.
@@ -199,6 +201,32 @@ pub struct NoticePage {
     pub next: Option<Timestamp>,
 }
 
+/// An event type as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEventType {
+    /// Whose catalogue it is in: a profile's name.
+    pub profile: String,
+    /// Its name.
+    pub name: String,
+    /// What is said of it, as JSON.
+    pub doc: Bytes,
+    /// When it was made and last changed.
+    pub created_at: Timestamp,
+    /// See `created_at`.
+    pub updated_at: Timestamp,
+}
+
+/// A subject as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSubject {
+    /// Whose it is, in the order given. Some of them may be gone.
+    pub tenants: Vec<TenantNo>,
+    /// When it was made and last changed.
+    pub created_at: Timestamp,
+    /// See `created_at`.
+    pub updated_at: Timestamp,
+}
+
 pub use postrider_core::record::PendingRow;
 
 /// How much a page may hold: whichever is reached first, but always at least one entry if there is one.
@@ -257,9 +285,11 @@ pub struct LogQuery {
     pub since: Option<Timestamp>,
     /// Accepted before.
     pub until: Option<Timestamp>,
+    /// Tests too, unless it asks for a key, a subject, or an event: these they have not.
+    pub tests: bool,
     /// Only positions below this one: the cursor.
     pub before: Option<Position>,
-    /// At most so many rows.
+    /// At most so many rows and tests together.
     pub limit: usize,
 }
 
@@ -268,6 +298,8 @@ pub struct LogQuery {
 pub struct LogPage {
     /// The rows.
     pub rows: Vec<LogRow>,
+    /// The tests that lie between them by position.
+    pub tests: Vec<TestRecord>,
     /// Where to read on; `None` at the end. May be set on a short page: at most 5,000 rows are looked at for one.
     pub next: Option<Position>,
 }
@@ -304,6 +336,80 @@ pub struct LogEntry {
     pub row: LogRow,
     /// Its attempts in order, at most the last 1,000.
     pub attempts: Vec<AttemptRecord>,
+}
+
+/// A question to a tenant's events. All conditions hold at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Whose.
+    pub tenant: TenantNo,
+    /// This one.
+    pub event: Option<Position>,
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// With this ordering key.
+    pub key: Option<KeyHash>,
+    /// About this subject.
+    pub subject: Option<KeyHash>,
+    /// Accepted at or after.
+    pub since: Option<Timestamp>,
+    /// Accepted before.
+    pub until: Option<Timestamp>,
+    /// Only positions below this one: the cursor.
+    pub before: Option<Position>,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+/// A page of events, newest first.
+#[derive(Debug, Default)]
+pub struct EventPage {
+    /// The events.
+    pub rows: Vec<EventRow>,
+    /// Where to read on; `None` at the end. May be set on a short page: at most 5,000 events are looked at for one.
+    pub next: Option<Position>,
+}
+
+/// An event in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// The event with its attributes; its `data` is empty.
+    pub event: Arc<Event>,
+    /// How many deliveries it owed (skipped ones not counted).
+    pub deliveries: usize,
+}
+
+/// What is owed to an endpoint after a sequence number, oldest first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct FeedPage {
+    /// The deliveries that are left of it; what retention has removed is not there. Empty only if nothing is.
+    pub entries: Vec<FeedEntry>,
+    /// The last sequence number that the endpoint was given.
+    pub last_sequence: u64,
+}
+
+/// A delivery in a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// Which.
+    pub delivery: DeliveryRef,
+    /// Its state.
+    pub status: Status,
+    /// Its event, with data.
+    pub event: Arc<Event>,
+}
+
+/// What an endpoint's newest deliveries tell of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointFigures {
+    /// How many deliveries are in each state, by its number.
+    pub counts: [u64; Status::ALL.len()],
+    /// How long their attempts took, in no order; at most 50,000 of them.
+    pub durations: Vec<Duration>,
+    /// From when on the figures are complete, where more deliveries are in the window than were looked at.
+    pub complete_from: Option<Timestamp>,
+    /// When the oldest delivery was accepted that is pending, in the window or before.
+    pub oldest_pending: Option<Timestamp>,
 }
 
 /// An event with what it owed.
@@ -382,6 +488,20 @@ pub trait Store: Send + Sync + 'static {
     /// One event.
     fn event(&self, position: Position) -> Result<Option<StoredEvent>, StoreError>;
 
+    /// A tenant's events.
+    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError>;
+
+    /// What is owed to an endpoint after a sequence number, whatever the state of both.
+    fn feed(&self, endpoint: EndpointNo, after: u64, limit: PageLimit) -> Result<FeedPage, StoreError>;
+
+    /// What the deliveries tell that an endpoint was owed since a time: the newest of them, at most `at_most`.
+    fn figures(
+        &self,
+        endpoint: EndpointNo,
+        since: Timestamp,
+        at_most: usize,
+    ) -> Result<EndpointFigures, StoreError>;
+
     /// The delivery log.
     fn log(&self, query: &LogQuery) -> Result<LogPage, StoreError>;
 
@@ -425,6 +545,9 @@ pub trait Store: Send + Sync + 'static {
         endpoint: EndpointNo,
         version: u32,
     ) -> Result<Option<EndpointVersion>, StoreError>;
+
+    /// A subject. Asked for by publications, and not kept waiting by slow questions to the log.
+    fn subject(&self, id: &str) -> Result<Option<StoredSubject>, StoreError>;
 }
 
 /// What maintenance has to know.

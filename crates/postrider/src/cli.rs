@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
-use crate::commands::{deliveries, endpoints, events, replays, tenants, tokens};
+use crate::commands::{deliveries, endpoints, event_types, events, feed, replays, subjects, tenants, tokens};
 use crate::config::ConfigFlags;
 use crate::demo::DemoArgs;
 use crate::exit;
@@ -29,12 +29,20 @@ pub(crate) enum Command {
     Serve(ConfigFlags),
     /// See it work: a server, a receiver that verifies, and card traffic between them
     Demo(DemoArgs),
-    /// Publish events
+    /// Publish events; look them up
     #[command(subcommand)]
     Events(events::Command),
+    /// Manage the catalogue of event types
+    #[command(subcommand)]
+    EventTypes(event_types::Command),
+    /// Say which tenants a card or an account belongs to
+    #[command(subcommand)]
+    Subjects(subjects::Command),
     /// Manage a tenant's endpoints
     #[command(subcommand)]
     Endpoints(endpoints::Command),
+    /// Read everything that an endpoint is owed, by sequence
+    Feed(feed::FeedArgs),
     /// Read the delivery log; retry and cancel deliveries
     #[command(subcommand)]
     Deliveries(deliveries::Command),

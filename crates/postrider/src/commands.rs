@@ -3,8 +3,11 @@
 pub(crate) mod config;
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;
+pub(crate) mod event_types;
 pub(crate) mod events;
+pub(crate) mod feed;
 pub(crate) mod replays;
+pub(crate) mod subjects;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
 

@@ -86,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) outbound: Outbound,
     /// When an endpoint's circuit opens and is probed.
     pub(crate) breaker: Breaker,
+    /// What becomes of card data in events.
+    pub(crate) card_guard: CardGuard,
 }
 
 /// Form of the log.
@@ -126,6 +128,38 @@ pub(crate) struct Breaker {
     pub(crate) probe_max_s: f64,
 }
 
+/// What becomes of card data in the events of tenants that have no policy of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CardGuard {
+    /// Of card numbers.
+    pub(crate) numbers: CardNumbers,
+    /// Of verification codes, PINs and tracks.
+    pub(crate) authentication_data: CardAuthentication,
+}
+
+/// What becomes of card numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CardNumbers {
+    /// The event is refused.
+    Reject,
+    /// The digits in the middle are hidden.
+    Mask,
+    /// They are let through.
+    Allow,
+}
+
+/// What becomes of what authenticates a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CardAuthentication {
+    /// The event is refused.
+    Reject,
+    /// The value is taken out.
+    Strip,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -162,6 +196,10 @@ impl Default for Config {
                 nat64_prefixes: Vec::new(),
             },
             breaker: Breaker { failures: 5, probe_initial_s: 5.0, probe_max_s: 300.0 },
+            card_guard: CardGuard {
+                numbers: CardNumbers::Reject,
+                authentication_data: CardAuthentication::Reject,
+            },
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use anyhow::Context;
+use serde_json::value::RawValue;
 
 use crate::exit::Usage;
 
@@ -32,6 +33,25 @@ pub(crate) fn read(name: &str, limit: u64) -> anyhow::Result<Vec<u8>> {
 /// As [`read`], and when it is not UTF-8.
 pub(crate) fn read_text(name: &str, limit: u64) -> anyhow::Result<String> {
     String::from_utf8(read(name, limit)?).map_err(|_| Usage(format!("{name} is not UTF-8 text")).into())
+}
+
+/// JSON that is given on the command line, or in a file of at most `limit` bytes. `what` says what it is for.
+///
+/// # Errors
+/// As [`read_text`], and when it is not JSON.
+pub(crate) fn json(
+    what: &str,
+    given: Option<String>,
+    file: Option<&String>,
+    limit: u64,
+) -> anyhow::Result<Option<Box<RawValue>>> {
+    let text = match (given, file) {
+        (Some(text), _) => text,
+        (None, Some(file)) => read_text(file, limit)?,
+        (None, None) => return Ok(None),
+    };
+    let json = RawValue::from_string(text).map_err(|e| Usage(format!("the {what} is not JSON: {e}")))?;
+    Ok(Some(json))
 }
 
 /// Splits `name<separator>value`, for clap.

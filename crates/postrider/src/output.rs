@@ -34,10 +34,18 @@ impl Output {
     /// # Errors
     /// When standard output cannot be written; a reader that went away is none.
     pub(crate) fn line(self, text: &str) -> anyhow::Result<()> {
+        self.line_if_read(text).map(drop)
+    }
+
+    /// As [`Self::line`]; also says whether somebody reads on.
+    ///
+    /// # Errors
+    /// When standard output cannot be written; a reader that went away is none.
+    pub(crate) fn line_if_read(self, text: &str) -> anyhow::Result<bool> {
         let mut out = io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            done => Ok(done?),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            done => Ok(done.map(|()| true)?),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use postrider_core::breaker::BreakerConfig;
+use postrider_core::card::{AuthenticationData, CardPolicy, Numbers};
 use postrider_core::node::NodeConfig;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{AdminToken, Engine, EngineConfig, WriterConfig};
@@ -16,7 +17,7 @@ use postrider_server::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::config::{Config, ConfigFlags, LogFormat, environment, load};
+use crate::config::{CardAuthentication, CardNumbers, Config, ConfigFlags, LogFormat, environment, load};
 use crate::database::{self, Database};
 use crate::exit::Usage;
 
@@ -154,6 +155,7 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
         url_policy: url_policy(config)?,
         default_schedule: config.retry_schedule_s.iter().copied().map(seconds).collect(),
         disable_after: days(config.disable_after_days),
+        cards: card_policy(config),
         max_event_bytes: usize::try_from(config.max_event_bytes)?,
         max_batch_bytes: usize::try_from(config.max_batch_bytes)?,
         node,
@@ -163,6 +165,19 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
             directory: Some(directory.to_path_buf()),
         },
     })
+}
+
+fn card_policy(config: &Config) -> CardPolicy {
+    let numbers = match config.card_guard.numbers {
+        CardNumbers::Reject => Numbers::Reject,
+        CardNumbers::Mask => Numbers::Mask,
+        CardNumbers::Allow => Numbers::Allow,
+    };
+    let authentication_data = match config.card_guard.authentication_data {
+        CardAuthentication::Reject => AuthenticationData::Reject,
+        CardAuthentication::Strip => AuthenticationData::Strip,
+    };
+    CardPolicy::new(numbers, authentication_data)
 }
 
 fn url_policy(config: &Config) -> anyhow::Result<UrlPolicy> {

@@ -1,8 +1,9 @@
 //! Each call asks for the right thing and reads the answer.
 
 use postrider_client::{
-    Condition, DeliveryFilter, EndpointSpec, EndpointState, EventSample, Filters, NewEvent, NewReplay,
-    NewToken, PageRequest, Quotas, RateLimit, ReplayState, Rotation, TenantSpec,
+    Condition, DeliveryFilter, EndpointSpec, EndpointState, Error, EventFilter, EventSample, EventTypeSpec,
+    FeedRequest, Filters, NewEvent, NewReplay, NewToken, PageRequest, Quotas, RateLimit, ReplayState,
+    Rotation, TenantSpec,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -43,6 +44,72 @@ async fn a_batch_answers_item_by_item_with_errors_in_place() {
 }
 
 #[tokio::test]
+async fn an_event_of_a_subject_is_answered_tenant_by_tenant() {
+    let server = Server::answering(
+        202,
+        r#"{"data":[{"tenant":"acme","id":"evt_1","deliveries":3},{"tenant":"shop","id":"evt_2","deliveries":0}]}"#,
+    )
+    .await;
+    let client = server.client();
+    let data = serde_json::value::to_raw_value(&1).unwrap();
+    let mut event = NewEvent::of_subject("card:1", "card.frozen", data);
+    event.expires_at = Some("2026-01-01T00:00:00Z".into());
+    let answer = client.publish_by_subject(&event, Some("k")).await.unwrap();
+    let tenants: Vec<_> = answer.iter().map(|one| (one.tenant.as_deref().unwrap(), one.deliveries)).collect();
+    assert_eq!(tenants, [("acme", 3), ("shop", 0)]);
+    assert_eq!(
+        server.last().body,
+        r#"{"subject":"card:1","type":"card.frozen","data":1,"expires_at":"2026-01-01T00:00:00Z"}"#
+    );
+    assert!(matches!(client.publish(&event, None).await, Err(Error::Argument { .. })));
+    event.tenant = Some("acme".into());
+    assert!(matches!(client.publish_by_subject(&event, None).await, Err(Error::Argument { .. })));
+}
+
+#[tokio::test]
+async fn event_types_are_put_byte_for_byte_read_listed_and_removed() {
+    let server = Server::answering(
+        200,
+        r#"{"type":"card.frozen","profile":"standard","description":null,"schema":{ "type":"object" },"example":{"n":1.0},"integrations":["a"],"kind":"notification","created_at":"t","updated_at":"t"}"#,
+    )
+    .await;
+    let raw = |text: &str| serde_json::value::RawValue::from_string(text.into()).ok();
+    let spec =
+        EventTypeSpec { schema: raw(r#"{ "maximum": 1.0 }"#), example: raw("[1.0]"), ..Default::default() };
+    let answer = server.client().put_event_type("card.frozen", &spec).await.unwrap();
+    assert_eq!(server.last().line, "PUT /v1/event-types/card.frozen");
+    assert_eq!(server.last().body, r#"{"schema":{ "maximum": 1.0 },"example":[1.0]}"#);
+    assert_eq!(answer.schema.as_ref().unwrap().get(), r#"{ "type":"object" }"#);
+    assert_eq!(
+        (answer.example.as_ref().unwrap().get(), answer.name.as_str()),
+        (r#"{"n":1.0}"#, "card.frozen")
+    );
+    server.client().get_event_type("card.frozen").await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/event-types/card.frozen");
+    let server = Server::answering(200, r#"{"data":[],"next_cursor":"c"}"#).await;
+    let page = PageRequest { limit: Some(2), cursor: None };
+    assert_eq!(server.client().list_event_types(&page).await.unwrap().next_cursor.as_deref(), Some("c"));
+    assert_eq!(server.last().line, "GET /v1/event-types?limit=2");
+}
+
+#[tokio::test]
+async fn subjects_are_given_to_tenants_and_read() {
+    let server = Server::answering(
+        201,
+        r#"{"id":"card:1","tenants":["acme","shop"],"created_at":"t","updated_at":"t"}"#,
+    )
+    .await;
+    let answer = server.client().put_subject("card:1", &["acme".into(), "shop".into()]).await.unwrap();
+    assert_eq!(answer.tenants, ["acme", "shop"]);
+    assert_eq!(
+        (server.last().line.as_str(), server.last().body.as_str()),
+        ("PUT /v1/subjects/card:1", r#"{"tenants":["acme","shop"]}"#)
+    );
+    server.client().get_subject("card:1").await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/subjects/card:1");
+}
+
+#[tokio::test]
 async fn every_delivery_filter_reaches_the_server() {
     let server = Server::answering(
         200,
@@ -55,6 +122,7 @@ async fn every_delivery_filter_reaches_the_server() {
         kind: some("a.b"),
         endpoint: some("ep_1"),
         key: some("k&1"),
+        subject: some("card-1"),
         since: some("2026-01-01T00:00:00Z"),
         until: some("2026-02-01T00:00:00+01:00"),
         event: some("evt_1"),
@@ -66,8 +134,76 @@ async fn every_delivery_filter_reaches_the_server() {
     assert!(answer.json().contains("later_field"), "what this version does not know is passed on");
     assert_eq!(
         server.last().line,
-        "GET /v1/tenants/acme/deliveries?status=failed&type=a.b&endpoint=ep_1&key=k%261\
+        "GET /v1/tenants/acme/deliveries?status=failed&type=a.b&endpoint=ep_1&key=k%261&subject=card-1\
          &since=2026-01-01T00%3A00%3A00Z&until=2026-02-01T00%3A00%3A00%2B01%3A00&event=evt_1&limit=10&cursor=c1"
+    );
+}
+
+#[tokio::test]
+async fn an_operator_lists_over_all_tenants() {
+    let server = Server::answering(200, r#"{"data":[],"next_cursor":null}"#).await;
+    let client = server.client();
+    let filter = DeliveryFilter { status: Some("failed".into()), ..DeliveryFilter::default() };
+    client.list_all_deliveries(None, &filter, &PageRequest::default()).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/deliveries?status=failed");
+    client.list_all_deliveries(Some("a:b"), &filter, &PageRequest::default()).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/deliveries?status=failed&tenant=a%3Ab");
+    let page = PageRequest { limit: Some(3), cursor: None };
+    client.list_all_endpoints(None, Some("tripped"), &page).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/endpoints?limit=3&state=tripped");
+}
+
+#[tokio::test]
+async fn events_are_listed_and_one_is_read_with_its_data_as_it_was_published() {
+    let event = r#""id":"e1","tenant":"acme","type":"a.b","key":null,"subject":"card-1","attributes":{"n":1.0},"occurred_at":"t","created_at":"t","expires_at":null"#;
+    let list: &'static str = format!(r#"{{"data":[{{{event},"deliveries":2}}],"next_cursor":null}}"#).leak();
+    let server = Server::answering(200, list).await;
+    let some = |text: &str| Some(text.to_owned());
+    let filter = EventFilter {
+        id: some("e1"),
+        kind: some("a.b"),
+        key: some("k"),
+        subject: some("card-1"),
+        since: some("2026-01-01"),
+        until: some("2026-02-01"),
+    };
+    let answer = server.client().list_events("acme", &filter, &PageRequest::default()).await.unwrap();
+    assert_eq!((answer.data[0].deliveries, answer.data[0].attributes.get()), (2, r#"{"n":1.0}"#));
+    assert_eq!(
+        server.last().line,
+        "GET /v1/tenants/acme/events?id=e1&type=a.b&key=k&subject=card-1&since=2026-01-01&until=2026-02-01"
+    );
+    let one: &'static str =
+        format!(r#"{{{event},"data":{{"amount": 42.50}},"deliveries":[],"more":"/v1/x"}}"#).leak();
+    let server = Server::answering(200, one).await;
+    let answer = server.client().get_event("acme", "e1").await.unwrap();
+    assert_eq!((answer.data.get(), answer.more.as_deref()), (r#"{"amount": 42.50}"#, Some("/v1/x")));
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/events/e1");
+}
+
+#[tokio::test]
+async fn a_feed_is_read_on_after_a_sequence_and_figures_since_a_time() {
+    let server = Server::answering(
+        200,
+        r#"{"data":[{"sequence":8,"delivery":"dlv_1","status":"failed","event":{"id":"e1","type":"a.b","occurred_at":"t","key":null,"attributes":{},"data":1.0}}],"last_sequence":9}"#,
+    )
+    .await;
+    let part = FeedRequest { after: 7, limit: Some(1), wait_s: 30 };
+    let feed = server.client().feed("acme", "ep_1", &part).await.unwrap();
+    assert_eq!((feed.last_sequence, feed.data[0].sequence, feed.data[0].event.data.get()), (9, 8, "1.0"));
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/endpoints/ep_1/feed?after=7&limit=1&wait_s=30");
+    server.client().feed("acme", "ep_1", &FeedRequest::default()).await.unwrap();
+    assert_eq!(server.last().line, "GET /v1/tenants/acme/endpoints/ep_1/feed?after=0");
+    let server = Server::answering(
+        200,
+        r#"{"since":"t","complete_from":"t","counts":{"failed":1},"success_rate":0.5,"latency_ms":{"p50":1.5,"p95":2,"p99":3},"backlog":4,"oldest_pending_at":null,"state":"tripped","retry_at":"t","reason":null,"failing_since":"t","sequence":9}"#,
+    )
+    .await;
+    let stats = server.client().endpoint_stats("acme", "ep_1", Some("2026-01-01T00:00:00Z")).await.unwrap();
+    assert_eq!((stats.counts["failed"], stats.latency_ms.unwrap().p95), (1, 2.0));
+    assert_eq!(
+        server.last().line,
+        "GET /v1/tenants/acme/endpoints/ep_1/stats?since=2026-01-01T00%3A00%3A00Z"
     );
 }
 
@@ -170,6 +306,8 @@ async fn calls_without_content_need_none_in_the_answer() {
     client.delete_tenant("acme").await.unwrap();
     client.delete_token("tok_1").await.unwrap();
     client.delete_endpoint("acme", "ep_1").await.unwrap();
+    client.delete_event_type("card.frozen").await.unwrap();
+    client.delete_subject("card:1").await.unwrap();
     client.retry_delivery("acme", "dlv_1").await.unwrap();
     client.cancel_delivery("acme", "dlv_1").await.unwrap();
     assert_eq!(server.last().line, "POST /v1/tenants/acme/deliveries/dlv_1/cancel");

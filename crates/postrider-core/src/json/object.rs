@@ -61,6 +61,15 @@ impl<'a> Object<'a> {
         self.push(Fault::new(pointer, detail));
     }
 
+    /// Notes what is wrong inside of one field, by pointers that begin at its value.
+    pub fn faults_below(&mut self, name: &str, faults: Vec<Fault>) {
+        let mut pointer = self.pointer.clone();
+        escape_into(&mut pointer, name);
+        for fault in faults {
+            self.push(Fault::new(format!("{pointer}{}", fault.pointer), fault.detail));
+        }
+    }
+
     fn push(&mut self, fault: Fault) {
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(fault);

@@ -238,6 +238,8 @@ pub struct Standing {
     pub sequence: u64,
     /// How many deliveries are pending, as far as known.
     pub pending: u64,
+    /// Since when every attempt has failed, if the last one did.
+    pub failing_since: Option<Timestamp>,
 }
 
 /// An endpoint's state.
@@ -257,6 +259,21 @@ pub enum State {
         /// Why.
         reason: String,
     },
+}
+
+impl State {
+    /// The names of all states.
+    pub const NAMES: [&str; 4] = ["active", "paused", "tripped", "disabled"];
+
+    /// The name used in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Tripped { .. } => "tripped",
+            Self::Disabled { .. } => "disabled",
+        }
+    }
 }
 
 /// Counts since the start.

@@ -230,7 +230,12 @@ impl Shard {
             (None, Some(retry_at)) => State::Tripped { retry_at },
             (None, None) => State::Active,
         };
-        Some(Standing { state, sequence: slot.sequence, pending: slot.pending.get() })
+        Some(Standing {
+            state,
+            sequence: slot.sequence,
+            pending: slot.pending.get(),
+            failing_since: slot.failing_since,
+        })
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use postrider_core::node::NodeConfig;
 use postrider_core::publication::Refusal;
 
-use crate::stand::{Fault, Stand, eventually};
+use crate::stand::{Fault, Stand, eventually, publication};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abuse_a61_a_full_disk_refuses_publications_and_service_resumes_without_a_restart() {
@@ -61,4 +62,27 @@ async fn a_group_whose_result_was_unknown_but_which_is_on_the_disk_is_not_writte
     assert_eq!((stand.arrivals("kept"), stand.arrivals("after")), (1, 1));
     assert_eq!(stand.switch.reused.load(Ordering::SeqCst), 0);
     stand.engine.stop(std::time::Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_for_some_tenants_alone_is_completed_by_the_same_call_again() {
+    let directory = tempfile::tempdir().unwrap();
+    // Each event in a group of its own: the first is kept, and what waits behind it is turned away.
+    let stand =
+        Stand::start_with(directory.path(), NodeConfig { group_rows: 1, ..NodeConfig::default() }).await;
+    let tenants = [stand.tenant, stand.tenant("shop").await, stand.tenant("other").await];
+    let call = || tenants.iter().map(|tenant| publication(*tenant, "shared")).collect();
+    stand.set(Fault::Kept);
+    let refused = stand.engine.publish(call()).await;
+    assert!(refused.iter().all(|answer| matches!(answer, Err(Refusal::Overloaded(_)))), "{refused:?}");
+    eventually("the store is ready again", || stand.engine.readiness().ready).await;
+    eventually("the one that was kept arrived", || stand.arrivals("shared") == 1).await;
+    let completed = stand.engine.publish(call()).await;
+    for answer in &completed {
+        assert_eq!(answer.as_ref().map(|receipt| receipt.deliveries), Ok(1), "{completed:?}");
+    }
+    assert_eq!(stand.engine.publish(call()).await, completed);
+    eventually("one for each tenant arrived", || stand.arrivals("shared") == 3).await;
+    stand.engine.stop(std::time::Duration::from_secs(5)).await;
+    assert_eq!(stand.arrivals("shared"), 3);
 }

@@ -4,3 +4,4 @@
 mod faults;
 mod restart;
 mod stand;
+mod subjects;

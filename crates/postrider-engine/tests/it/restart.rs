@@ -73,8 +73,9 @@ fn crash_after_a_removal(directory: &std::path::Path) {
 
 /// The log's rows of the removed endpoint, asked for by its id.
 async fn of_gone(stand: &Stand) -> Vec<Delivery> {
-    let filter = LogFilter { endpoint: Some("ep_gone".into()), limit: 10, ..LogFilter::default() };
-    stand.engine.log(TENANT, filter).await.unwrap().rows
+    let endpoint = Some("ep_gone".to_owned());
+    let filter = LogFilter { tenant: Some(TENANT), endpoint, limit: 10, ..LogFilter::default() };
+    stand.engine.log(filter).await.unwrap().rows
 }
 
 async fn until_cancelled(stand: &Stand) {

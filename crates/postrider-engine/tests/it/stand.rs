@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use postrider_core::endpoint::EndpointConfig;
 use postrider_core::id::TenantNo;
+use postrider_core::node::NodeConfig;
 use postrider_core::publication::{Publication, Receipt, Refusal};
 use postrider_core::record::{Group, KeyHash};
 use postrider_core::seal::DataKey;
@@ -98,10 +99,15 @@ pub(crate) struct Stand {
     pub(crate) switch: Arc<Switch>,
     /// How often each event arrived, by `webhook-id`.
     pub(crate) arrived: Arc<Mutex<BTreeMap<String, u32>>>,
+    port: u16,
 }
 
 impl Stand {
     pub(crate) async fn start(directory: &Path) -> Self {
+        Self::start_with(directory, NodeConfig::default()).await
+    }
+
+    pub(crate) async fn start_with(directory: &Path, node: NodeConfig) -> Self {
         let (store, writer) =
             postrider_sqlite::open(&directory.join("p.db"), SqliteConfig::default()).unwrap();
         let switch = Arc::new(Switch {
@@ -118,22 +124,30 @@ impl Stand {
             url_policy: policy,
             default_schedule: [Duration::from_millis(50)].into(),
             disable_after: Duration::from_secs(432_000),
+            cards: Default::default(),
             max_event_bytes: 65_536,
             max_batch_bytes: 262_144,
-            node: Default::default(),
+            node,
             writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
         };
         let engine = Engine::start(config, store, Box::new(writer), dispatcher, DataKey::new(&DATA_KEY))
             .await
             .unwrap();
-        let (tenant, _) =
-            engine.put_tenant("acme".parse().unwrap(), &TenantConfig::named("Acme")).await.unwrap();
         let arrived = Arc::new(Mutex::new(BTreeMap::new()));
         let port = receiver(arrived.clone()).await;
-        let body = format!(r#"{{"url": "http://127.0.0.1:{port}/", "event_types": ["*"]}}"#);
+        let mut stand = Self { engine, tenant: TenantNo(0), switch, arrived, port };
+        stand.tenant = stand.tenant("acme").await;
+        stand
+    }
+
+    /// Makes a tenant with an endpoint at the receiver.
+    pub(crate) async fn tenant(&self, id: &str) -> TenantNo {
+        let (tenant, _) =
+            self.engine.put_tenant(id.parse().unwrap(), &TenantConfig::named(id)).await.unwrap();
+        let body = format!(r#"{{"url": "http://127.0.0.1:{}/", "event_types": ["*"]}}"#, self.port);
         let endpoint = EndpointConfig::parse_create(body.as_bytes(), [7; 24]).unwrap();
-        engine.create_endpoint(tenant.no, endpoint).await.unwrap();
-        Self { engine, tenant: tenant.no, switch, arrived }
+        self.engine.create_endpoint(tenant.no, endpoint).await.unwrap();
+        tenant.no
     }
 
     pub(crate) fn set(&self, fault: Fault) {
@@ -142,24 +156,28 @@ impl Stand {
 
     /// Publishes an event under an id of its own.
     pub(crate) async fn publish(&self, id: &str) -> Result<Receipt, Refusal> {
-        let publication = Publication {
-            tenant: self.tenant,
-            event_type: "card.transaction".into(),
-            own_id: Some(id.into()),
-            key: None,
-            subject: None,
-            expires_at: None,
-            attributes: Bytes::new(),
-            occurred_at: None,
-            data: Bytes::from_static(b"{}"),
-            idempotency: None,
-            body: Some(KeyHash::body(id.as_bytes())),
-        };
-        self.engine.publish(vec![publication]).await.remove(0)
+        self.engine.publish(vec![publication(self.tenant, id)]).await.remove(0)
     }
 
     pub(crate) fn arrivals(&self, id: &str) -> u32 {
         self.arrived.lock().get(id).copied().unwrap_or_default()
+    }
+}
+
+/// An event of a tenant under an id of its own.
+pub(crate) fn publication(tenant: TenantNo, id: &str) -> Publication {
+    Publication {
+        tenant,
+        event_type: "card.transaction".into(),
+        own_id: Some(id.into()),
+        key: None,
+        subject: None,
+        expires_at: None,
+        attributes: Bytes::new(),
+        occurred_at: None,
+        data: Bytes::from_static(b"{}"),
+        idempotency: None,
+        body: Some(KeyHash::body(id.as_bytes())),
     }
 }
 

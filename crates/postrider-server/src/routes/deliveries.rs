@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use postrider_core::id::Position;
+use postrider_core::id::{IdKind, PublicId};
 use postrider_core::record::Status;
-use postrider_core::subscription::is_type_name;
 use postrider_core::time::Timestamp;
 use postrider_core::token::Scope;
-use postrider_engine::log::{Attempt, Delivery, DeliveryDetail, LogFilter};
+use postrider_engine::log::{Attempt, Delivery, DeliveryDetail, LogFilter, LogPage};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -22,10 +21,7 @@ use crate::auth::Caller;
 use crate::cursor::{self, List};
 use crate::problem::{Problem, ProblemDocument};
 use crate::query::Query;
-use crate::schema;
-
-/// The longest ordering key, event id or endpoint id that is looked for, in bytes.
-const MAX_NAME: usize = 1_024;
+use crate::{schema, view};
 
 /// A line of the delivery log.
 #[derive(Serialize, ToSchema)]
@@ -44,6 +40,12 @@ pub(super) struct DeliveryBody<'a> {
     event_type: &'a str,
     /// The ordering key.
     key: Option<&'a str>,
+    /// What the event is about; absent unless it was published with a subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    /// From when on nobody wants the event; absent unless it was published with an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
     /// The endpoint's gapless number for it; null for a test.
     sequence: Option<u64>,
     /// What became of it.
@@ -80,6 +82,12 @@ pub(super) struct DetailBody<'a> {
     event_type: &'a str,
     /// The ordering key.
     key: Option<&'a str>,
+    /// What the event is about; absent unless it was published with a subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    /// From when on nobody wants the event; absent unless it was published with an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
     /// The endpoint's gapless number for it; null for a test.
     sequence: Option<u64>,
     /// What became of it.
@@ -148,7 +156,9 @@ pub(super) struct ErrorBody<'a> {
     detail: &'a str,
 }
 
-/// List a tenant's deliveries, newest first.
+/// List a tenant's deliveries and the tests of its endpoints, newest first.
+///
+/// Tests have no sequence, key or subject, and are of no event: a filter by one of these finds none.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/deliveries", tag = "deliveries", operation_id = "listDeliveries",
     params(("tenant" = String, Path), schema::DeliveryQuery, schema::Paging), responses(
     (status = 200, body = Page<DeliveryBody>),
@@ -162,12 +172,56 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant(&app, &tenant, Scope::WebhookEventsRead)?;
-    let filter = filter(Query::of(&uri)?, tenant.id.as_str())?;
-    let page = app.engine().log(tenant.no, filter).await?;
-    let next_cursor =
-        page.next.map(|next| cursor::write(List::Deliveries, tenant.id.as_str(), &next.0.to_be_bytes()));
-    let data: Vec<_> = page.rows.iter().map(|row| DeliveryBody::new(tenant.id.as_str(), row)).collect();
-    Ok(json(StatusCode::OK, &Page { data, next_cursor }))
+    let mut query = Query::of(&uri)?;
+    let filter = filter(&mut query, List::Deliveries, tenant.id.as_str());
+    query.finish()?;
+    let page = app.engine().log(LogFilter { tenant: Some(tenant.no), ..filter }).await?;
+    Ok(listed(&page, List::Deliveries, tenant.id.as_str()))
+}
+
+/// List deliveries and tests over all tenants, newest first.
+///
+/// Keys, subjects and publishers' own event ids are a tenant's own: to look for one, name the tenant too.
+#[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", operation_id = "listAllDeliveries",
+    params(schema::OfTenant, schema::DeliveryQuery, schema::Paging), responses(
+    (status = 200, body = Page<DeliveryBody>),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn list_all(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    let mut query = Query::of(&uri)?;
+    let tenant = query.name("tenant");
+    let owner = tenant.as_deref().unwrap_or("");
+    let filter = filter(&mut query, List::AllDeliveries, owner);
+    if tenant.is_none() {
+        let ours = |id: &String| PublicId::parse(IdKind::Event, id).is_ok();
+        for (name, is_own) in [
+            ("key", filter.key.is_some()),
+            ("subject", filter.subject.is_some()),
+            ("event", filter.event.as_ref().is_some_and(|id| !ours(id))),
+        ] {
+            if is_own {
+                query.fault(name, "is known of one tenant at a time: name the tenant too");
+            }
+        }
+    }
+    query.finish()?;
+    let page = match &tenant {
+        None => app.engine().log(filter).await?,
+        Some(id) => match app.engine().tenant_no(id) {
+            Some(no) => app.engine().log(LogFilter { tenant: Some(no), ..filter }).await?,
+            // What nobody has gets nothing.
+            None => LogPage::default(),
+        },
+    };
+    Ok(listed(&page, List::AllDeliveries, owner))
+}
+
+fn listed(page: &LogPage, list: List, owner: &str) -> Response {
+    let next_cursor = page.next.map(|next| cursor::before(list, owner, next));
+    let data: Vec<_> = page.rows.iter().map(DeliveryBody::from).collect();
+    json(StatusCode::OK, &Page { data, next_cursor })
 }
 
 /// Read one delivery with its attempts.
@@ -186,8 +240,7 @@ pub(super) async fn get(
     let tenant = caller.tenant(&app, &tenant, Scope::WebhookEventsRead)?;
     Query::none(&uri)?;
     let detail = app.engine().delivery(tenant.no, &id).await?;
-    let payload = serde_json::from_slice::<&RawValue>(&detail.payload).unwrap_or(RawValue::NULL);
-    Ok(json(StatusCode::OK, &DetailBody::new(tenant.id.as_str(), &detail, payload)))
+    Ok(json(StatusCode::OK, &DetailBody::from(&detail)))
 }
 
 /// Try a delivery again: a new run, or the next attempt at once while it is pending.
@@ -230,51 +283,38 @@ pub(super) async fn cancel(
     Ok(nothing())
 }
 
-fn filter(mut query: Query, tenant: &str) -> Result<LogFilter, Problem> {
+/// Reads which deliveries are asked for; the tenant is not among it.
+fn filter(query: &mut Query, list: List, owner: &str) -> LogFilter {
     let status = query.take("status", |text| {
         Status::parse(text).ok_or_else(|| {
             let names: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
             format!("must be one of {}", names.join(", ")).into()
         })
     });
-    let event_type = query.take("type", |text| {
-        if is_type_name(text) {
-            Ok(text.to_owned())
-        } else {
-            Err("must be an event type such as card.frozen".into())
-        }
-    });
-    let name = |text: &str| match text.len() {
-        1..=MAX_NAME => Ok(text.to_owned()),
-        _ => Err("must be neither empty nor longer than 1024 bytes".into()),
-    };
-    let endpoint = query.take("endpoint", name);
-    let key = query.take("key", name);
-    let event = query.take("event", name);
-    let (since, until) = (query.time("since"), query.time("until"));
-    if since.zip(until).is_some_and(|(since, until)| until < since) {
-        query.fault("until", "must not lie before since");
-    }
-    let page = query.page(List::Deliveries, tenant);
-    query.finish()?;
-    let before =
-        page.after.and_then(|at| <[u8; 8]>::try_from(at).ok()).map(|at| Position(u64::from_be_bytes(at)));
-    Ok(LogFilter { endpoint, status, event_type, key, event, since, until, before, limit: page.limit })
+    let event_type = query.event_type();
+    let endpoint = query.name("endpoint");
+    let (key, subject, event) = (query.name("key"), query.name("subject"), query.name("event"));
+    let (since, until) = query.window();
+    let page = query.page(list, owner);
+    let (before, limit) = (page.before(), page.limit);
+    LogFilter { tenant: None, endpoint, status, event_type, key, subject, event, since, until, before, limit }
 }
 
-fn time(at: Option<Timestamp>) -> Option<String> {
+pub(super) fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(Timestamp::rfc3339)
 }
 
-impl<'a> DeliveryBody<'a> {
-    fn new(tenant: &'a str, row: &'a Delivery) -> Self {
+impl<'a> From<&'a Delivery> for DeliveryBody<'a> {
+    fn from(row: &'a Delivery) -> Self {
         Self {
             id: row.id.to_string(),
-            tenant,
+            tenant: &row.tenant,
             event: row.event.id(),
             endpoint: &row.endpoint,
             event_type: &row.event.event_type,
             key: row.event.key.as_deref(),
+            subject: row.event.subject.as_deref(),
+            expires_at: time(row.event.expires_at),
             sequence: row.sequence,
             status: row.status.as_str(),
             reason: row.reason.map(|reason| reason.as_str()),
@@ -287,17 +327,19 @@ impl<'a> DeliveryBody<'a> {
     }
 }
 
-impl<'a> DetailBody<'a> {
-    fn new(tenant: &'a str, detail: &'a DeliveryDetail, payload: &'a RawValue) -> Self {
+impl<'a> From<&'a DeliveryDetail> for DetailBody<'a> {
+    fn from(detail: &'a DeliveryDetail) -> Self {
         let row = &detail.delivery;
-        let line = DeliveryBody::new(tenant, row);
+        let line = DeliveryBody::from(row);
         Self {
             id: line.id,
-            tenant,
+            tenant: line.tenant,
             event: line.event,
             endpoint: line.endpoint,
             event_type: line.event_type,
             key: line.key,
+            subject: line.subject,
+            expires_at: line.expires_at,
             sequence: line.sequence,
             status: line.status,
             reason: line.reason,
@@ -307,7 +349,7 @@ impl<'a> DetailBody<'a> {
             finished_at: line.finished_at,
             first_succeeded_at: time(row.first_succeeded_at),
             overtaken: row.overtaken,
-            payload,
+            payload: view::raw(&detail.payload),
             attempts: detail.attempts.iter().map(AttemptBody::from).collect(),
         }
     }
@@ -335,12 +377,16 @@ impl<'a> From<&'a Attempt> for AttemptBody<'a> {
 
 #[cfg(test)]
 mod tests {
+    use postrider_core::id::Position;
+
     use super::*;
     use crate::problem::Kind;
 
     fn read(query: &str) -> Result<LogFilter, Kind> {
         let uri: Uri = format!("/x?{query}").parse().unwrap();
-        filter(Query::of(&uri).map_err(|p| p.kind())?, "acme").map_err(|p| p.kind())
+        let mut query = Query::of(&uri).map_err(|p| p.kind())?;
+        let filter = filter(&mut query, List::Deliveries, "acme");
+        query.finish().map(|()| filter).map_err(|p| p.kind())
     }
 
     #[test]
@@ -363,7 +409,8 @@ mod tests {
             "since=0000-01-01T00:00:00Z",
             "limit=0",
             "cursor=x",
-            "subject=card_1",
+            "subject=",
+            "tenant=acme",
             "status=failed&status=pending",
         ] {
             assert_eq!(read(bad).err(), Some(Kind::Invalid), "{bad}");

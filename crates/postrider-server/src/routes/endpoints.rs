@@ -276,7 +276,7 @@ pub(super) async fn test(
     Ok(answer(StatusCode::OK, &AttemptBody::from(&attempt)))
 }
 
-fn shown(tenant: &Tenant, view: &EndpointView) -> Members {
+pub(super) fn shown(tenant: &Tenant, view: &EndpointView) -> Members {
     let mut shown = view.config.view();
     let (state, retry_at, reason) = match &view.standing.state {
         EndpointState::Active => ("active", None, None),

@@ -5,12 +5,11 @@ use std::io::Write as _;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, StatusCode};
 use postrider_core::event::{self, NewEvent};
 use postrider_core::fault::ParseError;
-use postrider_core::publication::{Publication, Receipt, Refusal};
-use postrider_core::record::KeyHash;
+use postrider_core::id::TenantId;
+use postrider_core::publication::{Receipt, Refusal};
 use postrider_core::token::Scope;
 
 use super::json_text;
@@ -21,17 +20,31 @@ use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::query::Query;
 use crate::schema;
 
+mod prepare;
+
+use prepare::{Prepared, Subjects, prepare};
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 256;
 /// Room for the answer of one item, in bytes.
 const ANSWER_BYTES: usize = 64;
+/// Items of a batch that are made ready before others get their turn: schemas may take a while.
+const ITEMS_A_TURN: usize = 16;
+
+/// What is answered to one event.
+enum Answer {
+    One(Receipt),
+    /// Of a subject's event, tenant by tenant.
+    Shared(Vec<(TenantId, Receipt)>),
+}
 
 /// Publish one event, an array of events, or lines of JSON with one event each.
 ///
 /// 202 means that the event and all its deliveries are durable. An array and lines are answered item by item, in order,
-/// with errors in place; a single event with its own receipt. A batch of which nothing was accepted, for want of room or
-/// because a quota of the tenant is used up, is answered 503 or 429 like a single event.
+/// with errors in place; a single event with its own receipt, one that names only its subject with one for each tenant
+/// of it. Data must fit the schema of its event type, if that is registered and has one. A batch of which nothing was
+/// accepted, for want of room or because a quota of the tenant is used up, is answered 503 or 429 like a single event.
 #[utoipa::path(post, path = "/v1/events", tag = "events", operation_id = "publishEvents",
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 256 visible ASCII characters; on a batch it stands for `key#index`. The same key with the \
@@ -88,11 +101,11 @@ async fn publish_one(
     event: &NewEvent,
     key: Option<&str>,
 ) -> Result<Response, Problem> {
-    let publication = publication(app, caller, event, key)?;
-    let answer = app.engine().publish(vec![publication]).await.pop();
-    let receipt = answer.unwrap_or(Err(Refusal::Overloaded("the engine stopped")))?;
+    let subjects = Subjects::of(app, std::iter::once(event)).await?;
+    let Prepared { publications, shared } = prepare(app, caller, &subjects, event, key, None)?;
+    let mut answers = app.engine().publish(publications).await.into_iter();
     let mut out = Vec::with_capacity(ANSWER_BYTES);
-    write_receipt(&mut out, &receipt);
+    write_answer(&mut out, &gather(shared, &mut answers)?);
     Ok(json_text(StatusCode::ACCEPTED, out))
 }
 
@@ -102,28 +115,29 @@ async fn publish_batch(
     items: Vec<Result<NewEvent, ParseError>>,
     key: Option<&str>,
 ) -> Result<Response, Problem> {
+    let subjects = Subjects::of(app, items.iter().flatten()).await?;
     let mut publications = Vec::with_capacity(items.len());
-    // For each item what is wrong with it, where it gets no further.
-    let mut faults = Vec::with_capacity(items.len());
+    // For each item who gets it, or what is wrong with it.
+    let mut prepared = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let key = key.map(|key| format!("{key}#{index}"));
-        let made =
-            item.map_err(Problem::from).and_then(|event| publication(app, caller, &event, key.as_deref()));
-        faults.push(match made {
-            Ok(publication) => {
-                publications.push(publication);
-                None
-            }
-            Err(problem) => Some(problem),
-        });
+        let made = item
+            .map_err(Problem::from)
+            .and_then(|event| prepare(app, caller, &subjects, &event, key.as_deref(), Some(index)));
+        prepared.push(made.map(|made| {
+            publications.extend(made.publications);
+            made.shared
+        }));
+        if index % ITEMS_A_TURN == ITEMS_A_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
     }
     let answers = if publications.is_empty() { Vec::new() } else { app.engine().publish(publications).await };
     let mut answers = answers.into_iter();
-    let mut next = || {
-        let answer = answers.next().unwrap_or(Err(Refusal::Overloaded("the engine stopped")));
-        answer.map_err(Problem::from)
+    let gathered = |(index, shared): (usize, Result<_, Problem>)| {
+        gather(shared?, &mut answers).map_err(|problem| problem.under(&format!("/{index}")))
     };
-    let answers: Vec<_> = faults.into_iter().map(|fault| fault.map_or_else(&mut next, Err)).collect();
+    let answers: Vec<_> = prepared.into_iter().enumerate().map(gathered).collect();
     if let Some(overload) = overload(&answers) {
         return Err(overload.clone());
     }
@@ -134,7 +148,7 @@ async fn publish_batch(
             out.push(b',');
         }
         match answer {
-            Ok(receipt) => write_receipt(&mut out, receipt),
+            Ok(answer) => write_answer(&mut out, answer),
             Err(problem) => write_error(&mut out, problem),
         }
     }
@@ -142,9 +156,38 @@ async fn publish_batch(
     Ok(json_text(StatusCode::ACCEPTED, out))
 }
 
+/// The answer to one event: the next of the answers to publications, or as many of them as tenants share it.
+///
+/// # Errors
+/// What stands in the way of any of them; what is for a while before what stays, since then the same event again, with
+/// its key, goes on where this one left off.
+fn gather(
+    shared: Option<Vec<TenantId>>,
+    answers: &mut impl Iterator<Item = Result<Receipt, Refusal>>,
+) -> Result<Answer, Problem> {
+    let mut next = || answers.next().unwrap_or(Err(Refusal::Overloaded("the engine stopped")));
+    let Some(tenants) = shared else { return Ok(Answer::One(next()?)) };
+    let (mut receipts, mut refusals) = (Vec::with_capacity(tenants.len()), Vec::new());
+    for tenant in tenants {
+        match next() {
+            Ok(receipt) => receipts.push((tenant, receipt)),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    let lasts = |refusal: &Refusal| match refusal {
+        Refusal::Overloaded(_) => 0,
+        Refusal::OverQuota { .. } => 1,
+        Refusal::Conflict(_) | Refusal::CardData(_) => 2,
+    };
+    match refusals.into_iter().min_by_key(lasts) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(Answer::Shared(receipts)),
+    }
+}
+
 /// What turned a whole batch away for a while, an overload or a quota: nothing of it was accepted, so its publisher should
 /// come again with all of it, as with a single event. A batch of which something was accepted has such answers in place.
-fn overload(answers: &[Result<Receipt, Problem>]) -> Option<&Problem> {
+fn overload(answers: &[Result<Answer, Problem>]) -> Option<&Problem> {
     if answers.iter().any(Result::is_ok) {
         return None;
     }
@@ -152,56 +195,6 @@ fn overload(answers: &[Result<Receipt, Problem>]) -> Option<&Problem> {
         .iter()
         .filter_map(|answer| answer.as_ref().err())
         .find(|problem| matches!(problem.kind(), Kind::Overloaded | Kind::TooMany))
-}
-
-/// An event ready to be accepted, if it is within the caller's reach.
-///
-/// # Errors
-/// The same 404 for a tenant that does not exist and for somebody else's.
-fn publication(
-    app: &App,
-    caller: &Caller,
-    event: &NewEvent,
-    key: Option<&str>,
-) -> Result<Publication, Problem> {
-    let id = event.tenant.as_str();
-    let tenant = if caller.reaches(id) { app.engine().tenant_no(id) } else { None };
-    let tenant = tenant.ok_or_else(|| Problem::not_found("the tenant"))?;
-    Ok(Publication {
-        tenant,
-        event_type: event.event_type.clone(),
-        own_id: event.own_id.clone(),
-        key: event.key.clone(),
-        subject: None,
-        expires_at: None,
-        // Copies: a slice would keep the whole body, and the buffer it was read into, as long as the event.
-        attributes: Bytes::copy_from_slice(&event.attributes),
-        occurred_at: event.occurred_at,
-        data: Bytes::copy_from_slice(&event.data),
-        idempotency: key.map(|key| KeyHash::idempotency(tenant, key)),
-        body: (key.is_some() || event.own_id.is_some()).then(|| fingerprint(event)),
-    })
-}
-
-/// What makes two events with one key the same: every field, whatever stands around them in the body, so that a batch
-/// can be repeated in another layout, or item by item.
-fn fingerprint(event: &NewEvent) -> KeyHash {
-    let occurred_at = event.occurred_at.map(|at| at.as_micros().to_be_bytes());
-    let parts: [&[u8]; 7] = [
-        event.tenant.as_str().as_bytes(),
-        event.event_type.as_bytes(),
-        event.own_id.as_deref().unwrap_or_default().as_bytes(),
-        event.key.as_deref().unwrap_or_default().as_bytes(),
-        occurred_at.as_ref().map_or(&[], |at| &at[..]),
-        &event.attributes,
-        &event.data,
-    ];
-    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
-    for part in parts {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
-    KeyHash::body(&bytes)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -222,10 +215,26 @@ fn is_array(body: &[u8]) -> bool {
     body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
-/// Ids are made of letters, digits, `_`, `:` and `-`: nothing needs escaping.
-fn write_receipt(out: &mut Vec<u8>, receipt: &Receipt) {
+/// Ids are made of letters, digits, `.`, `_`, `:` and `-`: nothing needs escaping.
+fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
+    match answer {
+        Answer::One(receipt) => write_receipt(out, "", receipt),
+        Answer::Shared(receipts) => {
+            out.extend_from_slice(br#"{"data":["#);
+            for (index, (tenant, receipt)) in receipts.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_receipt(out, &format!(r#""tenant":"{tenant}","#), receipt);
+            }
+            out.extend_from_slice(b"]}");
+        }
+    }
+}
+
+fn write_receipt(out: &mut Vec<u8>, owner: &str, receipt: &Receipt) {
     // Writing to a vector cannot fail.
-    let _ = write!(out, r#"{{"id":"{}","deliveries":{}}}"#, receipt.id, receipt.deliveries);
+    let _ = write!(out, r#"{{{owner}"id":"{}","deliveries":{}}}"#, receipt.id, receipt.deliveries);
 }
 
 fn write_error(out: &mut Vec<u8>, problem: &Problem) {
@@ -240,31 +249,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_event_in_another_layout_has_the_same_fingerprint() {
-        let of = |text: &'static str| {
-            fingerprint(&NewEvent::parse(&Bytes::from_static(text.as_bytes()), 1 << 20).unwrap())
-        };
-        let one = of(r#"{"tenant":"a","type":"t","data":{"n":1.0},"key":"k"}"#);
-        assert_eq!(one, of(r#" { "key":"k", "data":{"n":1.0}, "type" : "t", "tenant":"a" } "#));
-        for other in [
-            r#"{"tenant":"a","type":"t","data":{"n":1.00},"key":"k"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0}}"#,
-            r#"{"tenant":"a","type":"tk","data":{"n":1.0}}"#,
-            r#"{"tenant":"b","type":"t","data":{"n":1.0},"key":"k"}"#,
-            r#"{"tenant":"a","type":"t","data":{"n":1.0},"id":"k"}"#,
-        ] {
-            assert_ne!(one, of(other), "{other}");
-        }
-    }
-
-    #[test]
     fn a_batch_of_which_nothing_was_accepted_for_want_of_room_is_an_overload() {
         let full = || Err(Problem::from(Refusal::Overloaded("full")));
         let wait = std::time::Duration::from_secs(5);
         let over =
             || Err(Problem::from(Refusal::OverQuota { quota: "pending", allowed: 1, retry_after: wait }));
         let bad = || Err(Problem::fault("/type", "is missing"));
-        let taken = || Ok(Receipt { id: "evt_1".into(), deliveries: 1 });
+        let taken = || Ok(Answer::One(Receipt { id: "evt_1".into(), deliveries: 1 }));
         let whole = |answers: &[_]| overload(answers).is_some();
         assert!(whole(&[full()]) && whole(&[bad(), full()]));
         assert!(!whole(&[bad()]) && !whole(&[full(), taken()]) && !whole(&[taken()]) && !whole(&[]));
@@ -276,6 +267,38 @@ mod tests {
             );
         }
         assert!(!whole(&[over(), taken()]));
+    }
+
+    #[test]
+    fn an_event_of_a_subject_is_answered_as_a_whole() {
+        let taken = |id: &str| Ok(Receipt { id: id.into(), deliveries: 2 });
+        let (full, conflict) = (|| Err(Refusal::Overloaded("full")), || Err(Refusal::Conflict("other")));
+        let wait = std::time::Duration::from_secs(5);
+        let over = || Err(Refusal::OverQuota { quota: "pending", allowed: 1, retry_after: wait });
+        let tenants = || Some(vec!["a".parse().unwrap(), "b".parse().unwrap()]);
+        let gathered = |answers: Vec<Result<Receipt, Refusal>>| {
+            gather(tenants(), &mut answers.into_iter()).map_err(|problem| problem.kind())
+        };
+        let mut out = Vec::new();
+        write_answer(&mut out, &gathered(vec![taken("x"), taken("y"), taken("of the next")]).unwrap());
+        let expected =
+            r#"{"data":[{"tenant":"a","id":"x","deliveries":2},{"tenant":"b","id":"y","deliveries":2}]}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        for (answers, kind) in [
+            (vec![taken("x"), full()], Kind::Overloaded),
+            (vec![full(), conflict()], Kind::Overloaded),
+            (vec![conflict(), full()], Kind::Overloaded),
+            (vec![over(), full()], Kind::Overloaded),
+            (vec![conflict(), over()], Kind::TooMany),
+            (vec![conflict(), taken("x")], Kind::Conflict),
+            (vec![taken("x")], Kind::Overloaded),
+        ] {
+            assert_eq!(gathered(answers).err(), Some(kind));
+        }
+        // All that belongs to it is taken, whatever became of it.
+        let mut answers = vec![full(), full(), taken("of the next")].into_iter();
+        assert!(gather(tenants(), &mut answers).is_err());
+        assert_eq!(answers.count(), 1);
     }
 
     #[test]

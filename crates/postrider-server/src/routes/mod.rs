@@ -2,10 +2,16 @@
 
 mod deliveries;
 mod endpoints;
+mod event_types;
 mod events;
+mod feed;
 mod health;
+mod lookup;
+mod overview;
 mod path;
 mod replays;
+mod stats;
+mod subjects;
 mod tenants;
 mod tokens;
 
@@ -24,6 +30,11 @@ use crate::openapi::ApiDoc;
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(events::publish))
+        .routes(routes!(event_types::list))
+        .routes(routes!(event_types::put, event_types::get, event_types::delete))
+        .routes(routes!(subjects::put, subjects::get, subjects::delete))
+        .routes(routes!(lookup::list))
+        .routes(routes!(lookup::get))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::put, tenants::get, tenants::delete))
         .routes(routes!(tokens::create, tokens::list))
@@ -36,7 +47,11 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(endpoints::test))
         .routes(routes!(replays::create, replays::list))
         .routes(routes!(replays::get, replays::cancel))
+        .routes(routes!(feed::read))
+        .routes(routes!(stats::get))
+        .routes(routes!(overview::endpoints))
         .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::list_all))
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::cancel))

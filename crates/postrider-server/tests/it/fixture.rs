@@ -67,6 +67,11 @@ impl Server {
         Self::start_with(ServerConfig::default()).await
     }
 
+    /// The engine behind the API.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     pub(crate) async fn start_with(config: ServerConfig) -> Self {
         Self::start_measured(config, None).await
     }
@@ -87,6 +92,7 @@ impl Server {
             url_policy: policy,
             default_schedule: [Duration::from_millis(50)].into(),
             disable_after: Duration::from_secs(432_000),
+            cards: Default::default(),
             max_event_bytes: MAX_EVENT,
             max_batch_bytes: MAX_BATCH,
             node: Default::default(),

@@ -5,4 +5,5 @@ mod api;
 mod connection;
 mod endpoints;
 mod fixture;
+mod lookup;
 mod replays;

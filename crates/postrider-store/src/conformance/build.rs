@@ -88,6 +88,12 @@ impl Default for Draft {
 }
 
 impl Builder {
+    /// Goes on in a database that has something already: after a position, with the last sequences of endpoints.
+    pub fn after(committed: Position, sequences: &[(EndpointNo, u64)]) -> Self {
+        let sequences = sequences.iter().copied().collect();
+        Self { next: committed.0 + 1, sequences, ..Self::default() }
+    }
+
     /// Adds an event; gives the places of its deliveries.
     pub fn event(&mut self, draft: Draft) -> Vec<DeliveryRef> {
         let position = Position(self.next);

@@ -1,4 +1,4 @@
-//! Tenants, endpoints, tokens and health.
+//! Tenants, endpoints, tokens, health, event types and subjects.
 
 use bytes::Bytes;
 use postrider_core::id::{EndpointNo, TenantNo};
@@ -7,6 +7,7 @@ use postrider_core::time::Timestamp;
 
 use super::Harness;
 use super::build::{Builder, Draft, TENANT, succeeded};
+use crate::StoredSubject;
 
 /// A tenant and an endpoint of it.
 pub fn put(no: u32, version: u32) -> [Edit; 2] {
@@ -98,4 +99,81 @@ pub fn a_removed_endpoint_is_told_while_it_owes(harness: &dyn Harness) {
     assert!(recovery.endpoints.is_empty());
     let names: Vec<_> = recovery.removed.iter().map(|r| (r.no, r.tenant, &*r.id)).collect();
     assert_eq!(names, [(EndpointNo(1), TENANT, "ep-1")]);
+}
+
+/// Made, changed and removed; by profile and name. In order of both.
+pub fn event_types_survive(harness: &dyn Harness) {
+    let mut b = Builder::default();
+    let put = |profile: &str, name: &str, doc: &'static [u8], secs| Edit::PutEventType {
+        profile: profile.into(),
+        name: name.into(),
+        doc: Bytes::from_static(doc),
+        at: Timestamp::from_secs(secs),
+    };
+    {
+        let (store, mut writer) = harness.open();
+        for (profile, name) in [("standard", "card.b"), ("standard", "card.a"), ("other", "card.a")] {
+            b.edit(put(profile, name, b"{\"n\":1.0}", 1));
+        }
+        b.commit(&mut *writer, store.committed());
+        b.edit(put("standard", "card.a", b"{ \"n\" : 2 }", 2));
+        b.edit(put("standard", "card.c", b"{}", 3));
+        b.edit(Edit::DeleteEventType { profile: "standard".into(), name: "card.b".into() });
+        b.edit(Edit::DeleteEventType { profile: "other".into(), name: "card.c".into() });
+        b.commit(&mut *writer, store.committed());
+    }
+    let (store, _writer) = harness.open();
+    let found = store.recover().unwrap().event_types;
+    let found: Vec<_> = found
+        .iter()
+        .map(|t| (&*t.profile, &*t.name, &t.doc[..], t.created_at.as_secs(), t.updated_at.as_secs()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("other", "card.a", &b"{\"n\":1.0}"[..], 1, 1),
+            ("standard", "card.a", b"{ \"n\" : 2 }", 1, 2),
+            ("standard", "card.c", b"{}", 3, 3),
+        ]
+    );
+}
+
+/// One by one, as soon as they are committed and after a crash; whether their tenants are there or not.
+pub fn subjects_are_found_by_their_id(harness: &dyn Harness) {
+    let mut b = Builder::default();
+    let put = |id: &str, tenants: &[u32], secs| Edit::PutSubject {
+        id: id.into(),
+        tenants: tenants.iter().map(|no| TenantNo(*no)).collect(),
+        created_at: Timestamp::from_secs(1),
+        at: Timestamp::from_secs(secs),
+    };
+    let of = |tenants: &[u32], secs| {
+        Some(StoredSubject {
+            tenants: tenants.iter().map(|no| TenantNo(*no)).collect(),
+            created_at: Timestamp::from_secs(1),
+            updated_at: Timestamp::from_secs(secs),
+        })
+    };
+    let many: Vec<u32> = (1..=32).map(|n| u32::MAX - n).collect();
+    {
+        let (store, mut writer) = harness.open();
+        assert_eq!(store.subject("card:1").unwrap(), None);
+        b.edit(put("card:1", &[2, 1], 1));
+        b.edit(put("card:2", &many, 1));
+        b.commit(&mut *writer, store.committed());
+        assert_eq!(store.subject("card:1").unwrap(), of(&[2, 1], 1));
+        b.edit(put("card:1", &[3], 2));
+        b.edit(put("card:3", &[1], 2));
+        b.edit(Edit::DeleteSubject { id: "card:3".into() });
+        b.edit(Edit::DeleteSubject { id: "card:4".into() });
+        b.edit(Edit::DeleteTenant { no: TenantNo(3) });
+        b.commit(&mut *writer, store.committed());
+        assert_eq!(store.subject("card:1").unwrap(), of(&[3], 2));
+    }
+    let (store, _writer) = harness.open();
+    assert_eq!(store.subject("card:1").unwrap(), of(&[3], 2));
+    assert_eq!(store.subject("card:2").unwrap(), of(&many, 1));
+    for unknown in ["card:3", "card:4", "CARD:1", "card", ""] {
+        assert_eq!(store.subject(unknown).unwrap(), None, "{unknown}");
+    }
 }

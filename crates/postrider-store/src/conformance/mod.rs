@@ -9,6 +9,7 @@ pub mod lives;
 pub mod model;
 pub mod notices;
 pub mod random;
+pub mod reads;
 pub mod recovery;
 pub mod replays;
 pub mod retention;
@@ -43,12 +44,20 @@ pub const CASES: &[Case] = &[
     ("several steps of one delivery in one group end as the last says", lives::several_steps_in_one_group),
     ("keys lead to their events and new keys to nothing", lives::keys_lead_to_their_events),
     ("a test is kept with its attempt", lives::a_test_is_kept_with_its_attempt),
+    (
+        "events are told whether they are owed to somebody or not",
+        reads::events_are_told_whether_they_are_owed_to_somebody_or_not,
+    ),
+    ("tests lie between the deliveries of the log", reads::tests_lie_between_the_deliveries_of_the_log),
+    ("a feed begins with the oldest that is left", reads::a_feed_begins_with_the_oldest_that_is_left),
     ("configuration survives with its versions", configuration::configuration_survives_with_its_versions),
     ("numbers are never used twice", configuration::numbers_are_never_used_twice),
     (
         "a removed endpoint is told while it owes something",
         configuration::a_removed_endpoint_is_told_while_it_owes,
     ),
+    ("event types survive", configuration::event_types_survive),
+    ("subjects are found by their id", configuration::subjects_are_found_by_their_id),
     ("a marker tells whether a group is in", recovery::a_marker_tells_whether_a_group_is_in),
     ("a group that does not follow is refused", recovery::a_group_that_does_not_follow_is_refused),
     (

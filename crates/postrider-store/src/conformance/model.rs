@@ -7,12 +7,12 @@ use bytes::Bytes;
 use postrider_core::id::{EndpointNo, Position};
 use postrider_core::record::{
     Accepted, AttemptRecord, DeliveryRef, Disposition, Event, Group, KeyHash, LaneKey, Place, Progress,
-    Reason, Start, Status,
+    Reason, Start, Status, TestRecord,
 };
 use postrider_core::replay::ReplayFilter;
 use postrider_core::time::Timestamp;
 
-use crate::{LogQuery, LogRow};
+use crate::{EndpointFigures, EventQuery, EventRow, FeedEntry, LogQuery, LogRow};
 
 /// A delivery with all that is known of it.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct Model {
     pub lives: BTreeMap<Position, Life>,
     /// Events by position.
     pub events: BTreeMap<Position, Accepted>,
+    /// Tests by position.
+    pub tests: BTreeMap<Position, TestRecord>,
     /// The last position.
     pub committed: Position,
     /// When the last group was built.
@@ -47,6 +49,7 @@ impl Model {
     pub fn commit(&mut self, group: &Group) {
         self.committed = group.last;
         self.at = group.at;
+        self.tests.extend(group.tests.iter().map(|t| (t.position, t.clone())));
         for a in &group.accepted {
             self.events.insert(a.event.position, a.clone());
             for (i, owed) in (1..).zip(&a.deliveries) {
@@ -195,6 +198,71 @@ impl Model {
             })
             .map(|l| LogRow { event: bare(&l.row.event), ..l.row.clone() })
             .collect()
+    }
+
+    /// All tests that answer a query, newest first, whatever its limit.
+    pub fn log_tests(&self, q: &LogQuery) -> Vec<TestRecord> {
+        let none = !q.tests || q.key.is_some() || q.subject.is_some() || q.event.is_some();
+        let all = self.tests.values().rev().filter(|t| {
+            !none
+                && q.tenant.is_none_or(|n| n == t.tenant)
+                && q.endpoint.is_none_or(|n| n == t.endpoint)
+                && q.status.is_none_or(|s| s == t.status())
+                && q.event_type.as_deref().is_none_or(|k| k == &*t.event_type)
+                && q.since.is_none_or(|at| t.at >= at)
+                && q.until.is_none_or(|at| t.at < at)
+                && q.before.is_none_or(|p| t.position < p)
+        });
+        all.cloned().collect()
+    }
+
+    /// All events that answer a query, newest first, whatever its limit.
+    pub fn events(&self, q: &EventQuery) -> Vec<EventRow> {
+        let all = self.events.values().rev().filter(|a| {
+            let e = &a.event;
+            q.tenant == e.tenant
+                && q.event.is_none_or(|p| p == e.position)
+                && q.event_type.as_deref().is_none_or(|t| t == &*e.event_type)
+                && q.key.is_none_or(|k| Some(k) == a.key)
+                && q.subject.is_none_or(|s| Some(s) == a.subject)
+                && q.since.is_none_or(|t| e.accepted_at >= t)
+                && q.until.is_none_or(|t| e.accepted_at < t)
+                && q.before.is_none_or(|p| e.position < p)
+        });
+        all.map(|a| EventRow {
+            event: Arc::new(Event { data: Bytes::new(), ..(*a.event).clone() }),
+            deliveries: a.deliveries.iter().filter(|d| !matches!(d.start, Start::Skipped(_))).count(),
+        })
+        .collect()
+    }
+
+    /// What an endpoint is owed after a sequence, oldest first.
+    pub fn feed(&self, endpoint: EndpointNo, after: u64) -> Vec<FeedEntry> {
+        let owed = self.lives.values().map(|l| &l.row).filter(|r| r.delivery.endpoint == endpoint);
+        owed.filter(|r| r.delivery.sequence > after)
+            .map(|r| FeedEntry { delivery: r.delivery, status: r.status, event: Arc::clone(&r.event) })
+            .collect()
+    }
+
+    /// The figures of the newest deliveries of an endpoint since a time, durations in order of length.
+    pub fn figures(&self, endpoint: EndpointNo, since: Timestamp, at_most: usize) -> EndpointFigures {
+        let mut figures = EndpointFigures {
+            oldest_pending: self.pending(endpoint).next().map(|l| l.row.event.accepted_at),
+            ..EndpointFigures::default()
+        };
+        let owed = self.lives.values().rev().filter(|l| l.row.delivery.endpoint == endpoint);
+        let mut last = None;
+        for (i, life) in owed.take_while(|l| l.row.event.accepted_at >= since).enumerate() {
+            if i == at_most {
+                figures.complete_from = last;
+                break;
+            }
+            figures.counts[life.row.status as usize] += 1;
+            figures.durations.extend(life.attempts.iter().map(|a| a.duration));
+            last = Some(life.row.event.accepted_at);
+        }
+        figures.durations.sort_unstable();
+        figures
     }
 }
 

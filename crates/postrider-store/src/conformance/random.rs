@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::record::{
-    Disposition, Edit, KeyHash, Place, Progress, Reason, Start, Status, Trigger, Update,
+    Disposition, Edit, KeyHash, Place, Progress, Reason, Start, Status, TestRecord, Trigger, Update,
 };
 use postrider_core::replay::{Replay, ReplayFilter, Statuses};
 use postrider_core::subscription::Pattern;
@@ -15,7 +15,7 @@ use super::Harness;
 use super::build::{Builder, Draft, attempt};
 use super::configuration::put;
 use super::model::{Life, Model, bare};
-use crate::{LogQuery, LogRow, Maintenance, PageLimit, Store, Writer};
+use crate::{EventQuery, LogQuery, LogRow, Maintenance, PageLimit, Store, Writer};
 
 const SEEDS: u64 = 3;
 const GROUPS: u64 = 50;
@@ -88,6 +88,24 @@ fn maintain(writer: &mut dyn Writer, b: &Builder, after_ms: u64) {
     panic!("maintenance does not end");
 }
 
+/// A test of any endpoint, now and then.
+fn test(b: &mut Builder, random: &mut Random) {
+    if random.below(2) == 0 {
+        let endpoint = 1 + random.below(u64::from(ENDPOINTS)) as u32;
+        let code = [200, 500][random.below(2) as usize];
+        let test = TestRecord {
+            position: b.spare_position(),
+            tenant: tenant_of(endpoint),
+            endpoint: EndpointNo(endpoint),
+            event_type: ["card.opened", "card.settled"][random.below(2) as usize].into(),
+            data: vec![b't'; random.below(9) as usize].into(),
+            at: b.now - Duration::from_millis(random.below(60_000)),
+            attempt: attempt(1, 0, Trigger::Test, code, b.now),
+        };
+        b.test(test);
+    }
+}
+
 /// The first three endpoints are one tenant's, the others another's.
 fn tenant_of(endpoint: u32) -> TenantNo {
     TenantNo(if endpoint <= 3 { 1 } else { 2 })
@@ -106,6 +124,9 @@ fn step(b: &mut Builder, model: &Model, random: &mut Random) {
         }
     }
     for i in 0..count {
+        if i == count / 2 {
+            test(b, random);
+        }
         let key = (random.below(3) == 0).then(|| format!("key-{}", random.below(KEYS)));
         let tenant = TenantNo(1 + (random.below(2) as u32));
         let lane = key.as_deref().map(|k| KeyHash::ordering(tenant, k).lane());
@@ -202,7 +223,21 @@ fn compare(store: &dyn Store, model: &Model, random: &mut Random, now: Timestamp
         compare_replay(store, model, random, now);
     }
     for _ in 0..40 {
-        compare_log(store, model, &random_query(model, random, now));
+        let query = random_query(model, random, now);
+        compare_log(store, model, &query);
+        compare_events(store, model, &query);
+    }
+    for endpoint in (1..=ENDPOINTS).map(EndpointNo) {
+        compare_feed(store, model, endpoint, random);
+        let (since, at_most) =
+            (now - Duration::from_millis(random.below(20_000)), random.below(200) as usize);
+        let mut figures = store.figures(endpoint, since, at_most).unwrap();
+        figures.durations.sort_unstable();
+        assert_eq!(
+            figures,
+            model.figures(endpoint, since, at_most),
+            "{endpoint:?} since {since:?}, {at_most}"
+        );
     }
     let recovery = store.recover().unwrap();
     assert_eq!(recovery.next_position, model.committed.plus(1));
@@ -307,6 +342,7 @@ fn random_query(model: &Model, random: &mut Random, now: Timestamp) -> LogQuery 
     let mut maybe = |n: u64| random.below(n) == 0;
     let (tenant, endpoint, status, kind, key, subject, event, since, until) =
         (maybe(2), maybe(3), maybe(2), maybe(3), maybe(5), maybe(6), maybe(12), maybe(5), maybe(5));
+    let tests = maybe(2);
     let time = |random: &mut Random| now - Duration::from_millis(random.below(20_000));
     let tenant_no = TenantNo(1 + random.below(2) as u32);
     LogQuery {
@@ -321,6 +357,7 @@ fn random_query(model: &Model, random: &mut Random, now: Timestamp) -> LogQuery 
             .flatten(),
         since: since.then(|| time(random)),
         until: until.then(|| time(random)),
+        tests,
         before: maybe_before(model, random),
         limit: 1 + random.below(60) as usize,
     }
@@ -378,13 +415,20 @@ fn maybe_before(model: &Model, random: &mut Random) -> Option<Position> {
 }
 
 fn compare_log(store: &dyn Store, model: &Model, query: &LogQuery) {
-    let expected = model.log(query);
-    let mut found: Vec<LogRow> = Vec::new();
+    let (expected, expected_tests) = (model.log(query), model.log_tests(query));
+    let (mut found, mut found_tests): (Vec<LogRow>, _) = (Vec::new(), Vec::new());
     let mut page_query = query.clone();
     for _ in 0..10_000 {
         let page = store.log(&page_query).unwrap();
-        assert!(page.rows.len() <= query.limit);
+        assert!(page.rows.len() + page.tests.len() <= query.limit);
+        let positions = page.rows.iter().map(|r| r.delivery.position);
+        let positions: Vec<_> = positions.chain(page.tests.iter().map(|t| t.position)).collect();
+        let within = |p: &Position| {
+            page_query.before.is_none_or(|b| *p < b) && page.next.is_none_or(|next| *p >= next)
+        };
+        assert!(positions.iter().all(within), "rows and tests of a page lie between its cursors");
         found.extend(page.rows.into_iter().map(|r| LogRow { event: bare(&r.event), ..r }));
+        found_tests.extend(page.tests);
         match page.next {
             Some(next) => {
                 assert!(page_query.before.is_none_or(|b| next < b), "the cursor moves");
@@ -396,4 +440,47 @@ fn compare_log(store: &dyn Store, model: &Model, query: &LogQuery) {
     let positions = |rows: &[LogRow]| rows.iter().map(|r| r.delivery.position).collect::<Vec<_>>();
     assert_eq!(positions(&found), positions(&expected), "{query:?}");
     assert_eq!(found, expected);
+    assert_eq!(found_tests, expected_tests, "{query:?}");
+}
+
+fn compare_events(store: &dyn Store, model: &Model, like: &LogQuery) {
+    let mut query = EventQuery {
+        tenant: like.tenant.unwrap_or(TenantNo(2)),
+        event: like.event,
+        event_type: like.event_type.clone(),
+        key: like.key,
+        subject: like.subject,
+        since: like.since,
+        until: like.until,
+        before: like.before,
+        limit: like.limit,
+    };
+    let expected = model.events(&query);
+    let mut found = Vec::new();
+    loop {
+        let page = store.events(&query).unwrap();
+        assert!(page.rows.len() <= query.limit);
+        found.extend(page.rows);
+        let Some(next) = page.next else { break };
+        assert!(query.before.is_none_or(|b| next < b), "the cursor moves");
+        query.before = Some(next);
+    }
+    assert_eq!(found, expected, "{query:?}");
+}
+
+fn compare_feed(store: &dyn Store, model: &Model, endpoint: EndpointNo, random: &mut Random) {
+    let last = model.feed(endpoint, 0).last().map_or(0, |e| e.delivery.sequence);
+    let start = random.below(last + 5);
+    let limit =
+        PageLimit { entries: 1 + random.below(250) as usize, bytes: 1 + random.below(400_000) as usize };
+    let (mut after, mut found) = (start, Vec::new());
+    loop {
+        let page = store.feed(endpoint, after, limit).unwrap();
+        assert_eq!(page.last_sequence, last);
+        assert!(page.entries.len() <= limit.entries);
+        let Some(end) = page.entries.last() else { break };
+        after = end.delivery.sequence;
+        found.extend(page.entries);
+    }
+    assert_eq!(found, model.feed(endpoint, start), "the feed of {endpoint:?} after {start}");
 }

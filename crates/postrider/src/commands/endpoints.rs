@@ -1,10 +1,11 @@
-//! `endpoints`: create, put, update, list, show, delete, test; match an event; read and rotate the signing secret.
+//! `endpoints`: create, put, update, list, show, delete, test; match an event; read and rotate the signing secret; read the
+//! figures.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{Endpoint, EventSample, Filters, Retry, Rotation};
+use postrider_client::{Endpoint, EndpointStats, EventSample, Filters, Retry, Rotation};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -41,15 +42,7 @@ pub(crate) enum Command {
     /// Tell which endpoints an event would be owed to, and why (not); nothing is published
     Match(MatchArgs),
     /// List a tenant's endpoints
-    List {
-        /// Whose
-        #[arg(long)]
-        tenant: String,
-        #[command(flatten)]
-        page: PageArgs,
-        #[command(flatten)]
-        connection: Connection,
-    },
+    List(ListArgs),
     /// Show one endpoint
     Show(One),
     /// Remove an endpoint; what it is still owed is cancelled
@@ -66,6 +59,32 @@ pub(crate) enum Command {
         #[arg(long = "type", value_name = "TYPE")]
         kind: String,
     },
+    /// Show how an endpoint's deliveries went lately, and how it stands
+    Stats {
+        #[command(flatten)]
+        one: One,
+        /// From this time on, such as 2026-01-31T12:00:00Z [default: the last 24 hours]
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+    },
+}
+
+/// Which endpoints.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Whose
+    #[arg(long, required_unless_present = "all_tenants")]
+    tenant: Option<String>,
+    /// Over all tenants; for operators
+    #[arg(long)]
+    all_tenants: bool,
+    /// Only those that stand so
+    #[arg(long, requires = "all_tenants", value_parser = ["active", "paused", "tripped", "disabled"])]
+    state: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// One endpoint of a tenant.
@@ -140,23 +159,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             output.answer(answer.json(), || details(&answer))?;
         }
         Command::Match(args) => find_matches(args, output).await?,
-        Command::List { tenant, page, connection } => {
-            let answer = super::client(&connection)?.list_endpoints(&tenant, &page.request()).await?;
-            output.answer(answer.json(), || {
-                let mut rows = Rows::new(&["id", "state", "url", "event types", "name"]);
-                for endpoint in &answer.data {
-                    rows.row([
-                        endpoint.id.clone(),
-                        endpoint.state.to_string(),
-                        endpoint.url.clone(),
-                        endpoint.event_types.join(","),
-                        or_dash(endpoint.name.as_ref()),
-                    ]);
-                }
-                next_page(&mut rows, answer.next_cursor.as_deref());
-                rows
-            })?;
-        }
+        Command::List(args) => list(&args, output).await?,
         Command::Show(one) => {
             let answer = super::client(&one.connection)?.get_endpoint(&one.tenant, &one.id).await?;
             output.answer(answer.json(), || details(&answer))?;
@@ -171,8 +174,64 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
         }
         Command::Rotate(args) => rotate(&args, output).await?,
         Command::Test { one, kind } => return test(&one, &kind, output).await,
+        Command::Stats { one, since } => {
+            let client = super::client(&one.connection)?;
+            let answer = client.endpoint_stats(&one.tenant, &one.id, since.as_deref()).await?;
+            output.answer(answer.json(), || stats(&answer))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn list(args: &ListArgs, output: Output) -> anyhow::Result<()> {
+    let (client, page) = (super::client(&args.connection)?, args.page.request());
+    let answer = match &args.tenant {
+        Some(tenant) if !args.all_tenants => client.list_endpoints(tenant, &page).await?,
+        tenant => client.list_all_endpoints(tenant.as_deref(), args.state.as_deref(), &page).await?,
+    };
+    output.answer(answer.json(), || {
+        // Who asked for one tenant's knows whose they are.
+        let from = usize::from(!args.all_tenants);
+        let mut rows = Rows::new(&["tenant", "id", "state", "url", "event types", "name"][from..]);
+        for endpoint in &answer.data {
+            let cells = [
+                endpoint.tenant.clone(),
+                endpoint.id.clone(),
+                endpoint.state.to_string(),
+                endpoint.url.clone(),
+                endpoint.event_types.join(","),
+                or_dash(endpoint.name.as_ref()),
+            ];
+            rows.row(cells.into_iter().skip(from));
+        }
+        next_page(&mut rows, answer.next_cursor.as_deref());
+        rows
+    })
+}
+
+fn stats(stats: &EndpointStats) -> Rows {
+    let mut rows = Rows::new(&[]);
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let counts: Vec<_> = stats.counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    let latency = stats.latency_ms.map(|l| format!("{} ms, {} ms, {} ms", l.p50, l.p95, l.p99));
+    rows.field("state", stats.state.to_string())
+        .field("reason", text(&stats.reason))
+        .field("retry at", text(&stats.retry_at))
+        .field("failing since", text(&stats.failing_since))
+        .field("sequence", stats.sequence.to_string())
+        .field("backlog", stats.backlog.to_string())
+        .field("oldest pending", text(&stats.oldest_pending_at))
+        .field("figures since", stats.complete_from.as_str())
+        .field("deliveries", counts.join(", "))
+        .field(
+            "success rate",
+            stats.success_rate.map(|rate| format!("{:.2} %", rate * 100.0)).unwrap_or_default(),
+        )
+        .field("latency", latency.map(|l| format!("{l} (p50, p95, p99)")).unwrap_or_default());
+    if stats.complete_from != stats.since {
+        rows.note("there were more deliveries: the figures are those of the newest");
+    }
+    rows
 }
 
 async fn test(one: &One, kind: &str, output: Output) -> anyhow::Result<ExitCode> {

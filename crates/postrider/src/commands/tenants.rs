@@ -21,6 +21,9 @@ pub(crate) enum Command {
         /// Its profile [default: standard]
         #[arg(long)]
         profile: Option<String>,
+        /// What becomes of card data in its events, as JSON: '{"numbers": "mask"}' [default: as the server is configured]
+        #[arg(long, value_name = "JSON", value_parser = json)]
+        card_policy: Option<serde_json::Value>,
         #[command(flatten)]
         quotas: QuotaArgs,
         #[command(flatten)]
@@ -57,11 +60,16 @@ impl QuotaArgs {
     }
 }
 
+fn json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Put { tenant, name, profile, quotas, connection } => {
+        Command::Put { tenant, name, profile, card_policy, quotas, connection } => {
             let name = name.unwrap_or_else(|| tenant.clone());
-            let spec = TenantSpec { name, profile, quotas: quotas.quotas(), ..TenantSpec::default() };
+            let quotas = quotas.quotas();
+            let spec = TenantSpec { name, profile, card_policy, quotas, ..TenantSpec::default() };
             let answer = super::client(&connection)?.put_tenant(&tenant, &spec).await?;
             output.answer(answer.json(), || {
                 let mut rows = Rows::new(&[]);
@@ -69,6 +77,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
                     .field("name", answer.name.clone().unwrap_or_default())
                     .field("profile", answer.profile.as_str())
                     .field("quotas", answer.quotas.map(shown).unwrap_or_default())
+                    .field("card policy", or_dash(answer.card_policy.as_ref()))
                     .field("created", answer.created_at.as_str());
                 rows
             })?;

@@ -75,7 +75,7 @@ pub(super) async fn publish(
         let answer = client.publish_many(&events, None).await.context("events could not be published")?;
         for item in answer.iter() {
             match item.outcome() {
-                Ok(event) => progress.accept(event),
+                Ok(events) => events.iter().for_each(|event| progress.accept(event)),
                 Err(problem) => bail!("an event was refused: {} ({})", problem.title, problem.status),
             }
         }

@@ -120,6 +120,12 @@ async fn abuse_a98_nothing_that_others_wrote_steers_the_terminal() {
         (&["deliveries", "list", "--tenant", "acme", "--key", hostile], 0),
         (&["deliveries", "list", "--tenant", "acme", "--since", hostile], 1),
         (&["deliveries", "list", "--tenant", hostile], 4),
+        (&["events", "show", "--tenant", "acme", "e"], 0),
+        (&["events", "show", "--tenant", "acme", hostile], 4),
+        (&["events", "list", "--tenant", "acme", "--subject", hostile], 0),
+        (&["feed", "--tenant", "acme", &endpoint.id], 0),
+        (&["feed", "--tenant", "acme", hostile], 4),
+        (&["endpoints", "stats", "--tenant", "acme", hostile], 4),
         (&["endpoints", "show", "--tenant", "acme", hostile], 4),
         (&["events", "publish", "--ndjson", hostile], 2),
     ] {

@@ -65,6 +65,18 @@ async fn abuse_a98_the_log_is_listed_with_its_filters_and_is_inert() {
 }
 
 #[tokio::test]
+async fn abuse_a98_an_event_type_is_shown_inert() {
+    let fake = Fake::start(Faults::default()).await;
+    let made = r#"{"type":"card.used","profile":"standard","description":"x\u009by","schema":{"title":"ESC[2J"},"example":"\u202e","integrations":[],"kind":"notification","created_at":"t","updated_at":"t"}"#;
+    fake.answer(200, &made.replace("ESC", "\u{7f}"));
+    let ran = on(&fake, &["event-types", "get", "card.used"]).run().await;
+    assert_eq!(fake.last().0, "GET /v1/event-types/card.used");
+    assert!(ran.out.contains("x\\u{9b}y") && ran.out.contains("\\u{7f}[2J"), "{}", ran.out);
+    let json = on(&fake, &["event-types", "get", "card.used", "--json"]).run().await;
+    assert!(json.out.contains("\\u007f[2J"), "{}", json.out);
+}
+
+#[tokio::test]
 async fn a_delivery_is_shown_retried_and_cancelled() {
     let fake = Fake::start(Faults::default()).await;
     fake.answer(

@@ -8,8 +8,13 @@ async fn help_says_what_there_is() {
     for command in [
         &[][..],
         &["events", "publish"],
+        &["event-types", "put"],
+        &["subjects", "put"],
+        &["events", "list"],
         &["endpoints"],
         &["endpoints", "create"],
+        &["endpoints", "list"],
+        &["feed"],
         &["endpoints", "put"],
         &["endpoints", "update"],
         &["endpoints", "match"],

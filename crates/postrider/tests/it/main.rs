@@ -11,7 +11,9 @@
 mod bench;
 mod cli;
 mod cli_bench;
+mod cli_catalogue;
 mod cli_deliveries;
+mod cli_feed;
 mod cli_replays;
 mod commands;
 mod configuration;

@@ -171,6 +171,23 @@ impl Api {
         self.send("DELETE", path, &[], b"").await
     }
 
+    /// All entries of a list, over pages of so many.
+    pub(crate) async fn whole(&self, path: &str, limit: usize) -> Vec<Value> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("{path}{joint}limit={limit}{cursor}")).await.ok(200);
+            let data = page["data"].as_array().unwrap();
+            assert!(data.len() <= limit, "{path}");
+            all.extend(data.iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
+        }
+    }
+
     /// Publishes a body as it is.
     pub(crate) async fn publish_text(&self, body: &str) -> Answer {
         self.send("POST", "/v1/events", &[("content-type", "application/json")], body.as_bytes()).await
@@ -267,17 +284,7 @@ impl Tenant {
 
     /// The whole log that fits a query, over all pages.
     pub(crate) async fn whole_log(&self, query: &str) -> Vec<Value> {
-        let mut all = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let page =
-                self.api.get(&self.path(&format!("deliveries?limit=250&{query}{cursor}"))).await.ok(200);
-            all.extend(page["data"].as_array().unwrap().iter().cloned());
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return all,
-            }
-        }
+        self.api.whole(&self.path(&format!("deliveries?{query}")), 250).await
     }
 
     /// The only delivery of an event.

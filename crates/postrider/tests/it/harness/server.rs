@@ -85,6 +85,15 @@ impl Setup {
         server
     }
 
+    /// Starts the server on a copy of a database.
+    pub(crate) async fn start_on(self, database: &Path) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = Server { setup: self, directory, child: None, address: ([127, 0, 0, 1], 0).into() };
+        std::fs::copy(database, server.database()).unwrap();
+        server.start_again().await;
+        server
+    }
+
     /// The command that serves a database, with nothing of the surroundings in its environment.
     pub(crate) fn command(&self, database: &Path) -> Command {
         let mut words = self.wrapper.clone();

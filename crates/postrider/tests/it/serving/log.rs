@@ -157,6 +157,64 @@ async fn pages_of_all_lists_can_be_walked_to_their_end() {
 }
 
 #[tokio::test]
+async fn tests_of_endpoints_stand_in_the_log_where_they_were_made() {
+    let mut server = Server::start().await;
+    let receiver = Receiver::start().await;
+    receiver.script(|r| Reply::status(if r.path == "/bad" { 500 } else { 204 }));
+    let acme = server.tenant("acme").await;
+    let good = acme.endpoint(json!({"url": receiver.url_of("/good"), "event_types": ["a.b"]})).await;
+    let bad = acme.endpoint(json!({"url": receiver.url_of("/bad"), "event_types": ["c.d"]})).await;
+    let test = async |endpoint: &crate::harness::api::Endpoint| {
+        acme.api.post(&format!("{}/test", endpoint.path), &json!({"type": "a.b"})).await.ok(200);
+        crate::harness::another_millisecond().await;
+    };
+    acme.publish(json!({"id": "first", "type": "a.b", "key": "k"})).await;
+    test(&good).await;
+    test(&bad).await;
+    acme.publish(json!({"id": "last", "type": "a.b", "key": "k"})).await;
+    acme.wait_for_status("last", "succeeded").await;
+    let told = |rows: &[Value]| -> Vec<String> {
+        let name = |row: &Value| match row["sequence"].as_u64() {
+            Some(_) => row["event"].as_str().unwrap().to_owned(),
+            None => format!("test {}", row["status"].as_str().unwrap()),
+        };
+        rows.iter().map(name).collect()
+    };
+    let all = acme.log("").await;
+    let (since, until) = (all[2]["created_at"].as_str().unwrap(), all[1]["created_at"].as_str().unwrap());
+    let cases = [
+        (String::new(), &["last", "test failed", "test succeeded", "first"][..]),
+        (format!("endpoint={}", good.id), &["last", "test succeeded", "first"]),
+        (format!("endpoint={}", bad.id), &["test failed"]),
+        ("status=failed".into(), &["test failed"]),
+        ("status=succeeded".into(), &["last", "test succeeded", "first"]),
+        ("status=pending".into(), &[]),
+        ("type=a.b".into(), &["last", "test failed", "test succeeded", "first"]),
+        ("type=c.d".into(), &[]),
+        (format!("since={since}&until={until}"), &["test succeeded"]),
+        ("key=k".into(), &["last", "first"]),
+        ("event=first".into(), &["first"]),
+        (format!("event={}", all[1]["event"].as_str().unwrap()), &[]),
+    ];
+    for round in 0..2 {
+        let acme = acme.at(server.api());
+        for (query, wanted) in &cases {
+            for limit in [1, 2, 250] {
+                let found = acme.api.whole(&acme.path(&format!("deliveries?{query}")), limit).await;
+                assert_eq!(told(&found), *wanted, "{query} by {limit} in round {round}");
+            }
+        }
+        let shown = acme.delivery(all[1]["id"].as_str().unwrap()).await;
+        for (name, value) in all[1].as_object().unwrap().iter().filter(|(name, _)| *name != "attempts") {
+            assert_eq!(shown[name], *value, "{name}");
+        }
+        assert_eq!((&all[1]["attempts"], &all[1]["last_status_code"]), (&json!(1), &json!(500)));
+        server.kill();
+        server.start_again().await;
+    }
+}
+
+#[tokio::test]
 async fn one_delivery_is_shown_with_its_payload_and_attempts_as_documented() {
     let server = Server::start().await;
     let receiver = Receiver::start().await;

@@ -1,4 +1,5 @@
-//! Partners verify with the official packages of Standard Webhooks: what we sign, the receivers of the documentation accept.
+//! Partners verify with the official packages of Standard Webhooks: what we sign, the receivers of the documentation accept,
+//! and those that read the feed miss nothing.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::mpsc;
 
 use serde_json::json;
 
-use crate::harness::{Server, eventually};
+use crate::harness::{Server, Setup, eventually};
 
 /// Where `make test` puts the packages.
 fn packages() -> PathBuf {
@@ -27,9 +28,10 @@ struct Partner {
 }
 
 impl Partner {
-    async fn start(mut command: Command, secret: &str) -> Self {
+    async fn start(mut command: Command, environment: &[(&str, &str)], directory: &Path) -> Self {
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("SECRET", secret).env("PORT", "0").current_dir(std::env::temp_dir());
+        command.env("SECRET", SECRET).env("PORT", "0").envs(environment.iter().copied());
+        command.current_dir(directory);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let out = child.stdout.take().unwrap();
         let (line, lines) = mpsc::channel();
@@ -79,7 +81,7 @@ fn listening_port(pid: u32) -> Option<u16> {
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 async fn accepts_what_is_signed(command: Command) {
-    let partner = Partner::start(command, SECRET).await;
+    let partner = Partner::start(command, &[], &std::env::temp_dir()).await;
     let server = Server::start().await;
     let acme = server.tenant("acme").await;
     let url = format!("http://127.0.0.1:{}/hook", partner.port);
@@ -99,25 +101,124 @@ async fn accepts_what_is_signed(command: Command) {
     assert!(partner.line().await.starts_with("401 NOT verified"));
 }
 
-#[tokio::test]
-async fn the_node_receiver_of_the_documentation_accepts_what_is_signed() {
+/// A program of the documentation, run by Node beside its packages for as long as the first is kept.
+fn node(program: &str) -> (tempfile::TempDir, impl Fn() -> Command) {
     let packages = packages();
     let package = packages.join("node_modules/standardwebhooks");
     assert!(package.exists(), "{} is missing: `make test` puts it there", package.display());
     // Modules are looked for beside the program.
     let place = tempfile::tempdir_in(&packages).unwrap();
     let copy = place.path().join("receiver.mjs");
-    std::fs::copy(root().join("docs/examples/receiver/receiver.mjs"), &copy).unwrap();
-    let mut command = Command::new("node");
-    command.arg(&copy);
-    accepts_what_is_signed(command).await;
+    std::fs::copy(root().join(program), &copy).unwrap();
+    (place, move || {
+        let mut command = Command::new("node");
+        command.arg(&copy);
+        command
+    })
+}
+
+/// A program of the documentation, run by Python.
+fn python(program: &str) -> Command {
+    let python = packages().join(".venv/bin/python");
+    assert!(python.exists(), "{} is missing: `make test` puts it there", python.display());
+    let mut command = Command::new(python);
+    command.arg(root().join(program));
+    command
+}
+
+#[tokio::test]
+async fn the_node_receiver_of_the_documentation_accepts_what_is_signed() {
+    let (_place, command) = node("docs/examples/receiver/receiver.mjs");
+    accepts_what_is_signed(command()).await;
 }
 
 #[tokio::test]
 async fn the_python_receiver_of_the_documentation_accepts_what_is_signed() {
-    let python = packages().join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: `make test` puts it there", python.display());
-    let mut command = Command::new(python);
-    command.arg(root().join("docs/examples/receiver/receiver.py"));
-    accepts_what_is_signed(command).await;
+    accepts_what_is_signed(python("docs/examples/receiver/receiver.py")).await;
+}
+
+/// Deliveries fail for good because the partner answers 500, because it is not there, and because it ends amid them; in the
+/// end it has taken every event, and each once.
+async fn misses_nothing(command: impl Fn() -> Command) {
+    let server = Setup::default().set("RETRY_SCHEDULE_S", "[]").start().await;
+    let acme = server.tenant("acme").await;
+    let reader = json!({"tenant": "acme", "scopes": ["webhook-events-read"]});
+    let token = acme.api.post("/v1/tokens", &reader).await.ok(201)["token"].as_str().unwrap().to_owned();
+    let endpoint = acme.endpoint(json!({"url": "http://127.0.0.1:8731/", "secret": SECRET})).await;
+    let feed = format!("http://{}{}/feed", server.address(), endpoint.path);
+    let environment = [("TOKEN", &*token), ("FEED", &*feed)];
+    let place = tempfile::tempdir().unwrap();
+    let start = async || {
+        let partner = Partner::start(command(), &environment, place.path()).await;
+        let url = format!("http://127.0.0.1:{}/", partner.port);
+        acme.patch(&endpoint, json!({ "url": url })).await;
+        partner
+    };
+    let published = std::cell::Cell::new(0);
+    let publish = async |count: usize| {
+        for _ in 0..count {
+            acme.publish(json!({"id": format!("e{}", published.get()), "data": {"amount": 1}})).await;
+            published.set(published.get() + 1);
+        }
+    };
+    let taken = || -> Vec<String> {
+        let text = std::fs::read_to_string(place.path().join("taken")).unwrap_or_default();
+        text.lines().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+    };
+    let all_taken = async |when: &str| {
+        eventually(when, async || (taken().len() >= published.get()).then_some(())).await;
+    };
+    let partner = start().await;
+    publish(5).await;
+    all_taken("what is delivered is taken").await;
+
+    std::fs::write(place.path().join("broken"), "").unwrap();
+    publish(3).await;
+    eventually("three have failed for good", async || {
+        (acme.log("status=failed").await.len() == 3).then_some(())
+    })
+    .await;
+    std::fs::remove_file(place.path().join("broken")).unwrap();
+    publish(1).await;
+    all_taken("the gap before the next delivery is closed").await;
+
+    drop(partner);
+    publish(4).await;
+    eventually("four more have failed", async || (acme.log("status=failed").await.len() == 7).then_some(()))
+        .await;
+    let partner = start().await;
+    all_taken("what came while it was down is had from the feed").await;
+
+    // Amid a stream of them, at any moment.
+    let stream = async {
+        for _ in 0..10 {
+            publish(10).await;
+        }
+    };
+    let end = async {
+        eventually("some of the stream are taken", async || (taken().len() > 20).then_some(())).await;
+        drop(partner);
+    };
+    tokio::join!(stream, end);
+    let _partner = start().await;
+    publish(1).await;
+    all_taken("the rest of the stream is taken").await;
+    eventually("nothing is under way", async || acme.log("status=pending").await.is_empty().then_some(()))
+        .await;
+    let mut ids = taken();
+    ids.sort_unstable();
+    let mut every: Vec<_> = (0..published.get()).map(|n| format!("e{n}")).collect();
+    every.sort_unstable();
+    assert_eq!(ids, every, "each once");
+}
+
+#[tokio::test]
+async fn the_node_receiver_that_reads_the_feed_misses_nothing() {
+    let (_place, command) = node("docs/examples/feed/receiver.mjs");
+    misses_nothing(command).await;
+}
+
+#[tokio::test]
+async fn the_python_receiver_that_reads_the_feed_misses_nothing() {
+    misses_nothing(|| python("docs/examples/feed/receiver.py")).await;
 }

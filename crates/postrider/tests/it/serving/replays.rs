@@ -149,6 +149,11 @@ async fn a_replay_tells_how_far_it_is_and_can_be_cancelled() {
     assert_eq!(acme.whole_log("status=skipped").await.len() as u64, 100 - done);
 }
 
+/// What the log has, without the tests that were sent beside the deliveries.
+async fn deliveries(acme: &Tenant, query: &str) -> Vec<Value> {
+    acme.whole_log(query).await.into_iter().filter(|row| !row["sequence"].is_null()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_goes_on_after_stops_and_kills_and_ends_with_the_right_count() {
     const COUNT: usize = 3_000;
@@ -181,7 +186,7 @@ async fn a_replay_goes_on_after_stops_and_kills_and_ends_with_the_right_count() 
         (&json!("done"), &json!(COUNT), &json!(COUNT), &json!(0))
     );
     nothing_pending(&acme).await;
-    let log = acme.whole_log("status=succeeded").await;
+    let log = deliveries(&acme, "status=succeeded").await;
     assert_eq!(log.len(), COUNT);
     // Nothing went twice but what was under way when it died; no run but the one of the replay was begun.
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
@@ -221,7 +226,7 @@ async fn a_failing_replay_is_not_charged_to_its_endpoint() {
     let begun = replay(&acme, &endpoint, json!({"since": "2020-01-01T00:00:00Z", "per_second": 1_000})).await;
     assert_eq!(ended(&acme, &endpoint, &begun).await["done"], 61);
     nothing_pending(&acme).await;
-    assert_eq!(acme.whole_log("status=succeeded").await.len(), 61);
+    assert_eq!(deliveries(&acme, "status=succeeded").await.len(), 61);
 }
 
 /// Publishes live events at a steady rate for a while; how long each took from its publication to its arrival, sorted.

@@ -1,0 +1,171 @@
+//! Event types: the catalogue of profile `standard`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri};
+use postrider_core::endpoint::Profile;
+use postrider_core::event_type::EventTypeConfig;
+use postrider_core::json;
+use postrider_core::subscription::is_type_name;
+use postrider_core::token::Scope;
+use postrider_engine::EventType;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::path::Path;
+use super::{Page, json as answer, nothing};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::cursor::{self, List};
+use crate::problem::{Kind, Problem, ProblemDocument};
+use crate::query::Query;
+use crate::{body, schema, view};
+
+/// Bytes of a page, roughly: one that would be longer ends before.
+const MAX_PAGE_BYTES: usize = 4 << 20;
+
+/// An event type as read back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventType)]
+pub(super) struct EventTypeBody<'a> {
+    /// Its name.
+    #[serde(rename = "type")]
+    name: &'a str,
+    /// Whose catalogue it is in.
+    profile: &'static str,
+    /// What happened when such an event comes.
+    description: Option<&'a str>,
+    /// The JSON Schema that its data must fit, as it was given.
+    #[schema(value_type = Option<serde_json::Value>)]
+    schema: Option<&'a RawValue>,
+    /// Data as it may be, as it was given.
+    #[schema(value_type = Option<serde_json::Value>)]
+    example: Option<&'a RawValue>,
+    /// The integrations that may subscribe to it; empty for all.
+    integrations: &'a [Box<str>],
+    /// `notification` or `decision`.
+    #[schema(value_type = schema::EventKind)]
+    kind: &'static str,
+    /// When it was made.
+    created_at: String,
+    /// When it was last changed.
+    updated_at: String,
+}
+
+impl<'a> From<&'a EventType> for EventTypeBody<'a> {
+    fn from(event_type: &'a EventType) -> Self {
+        let raw = |text: &'a [u8]| serde_json::from_slice(text).ok();
+        let config = &event_type.config;
+        Self {
+            name: &event_type.name,
+            profile: Profile::Standard.as_str(),
+            description: config.description.as_deref(),
+            schema: config.schema.as_ref().and_then(|schema| raw(schema.text())),
+            example: config.example.as_deref().and_then(raw),
+            integrations: &config.integrations,
+            kind: config.kind.as_str(),
+            created_at: event_type.created_at.rfc3339(),
+            updated_at: event_type.updated_at.rfc3339(),
+        }
+    }
+}
+
+/// Register an event type, or replace what is said of it.
+///
+/// The schema is JSON Schema 2020-12 and stands alone: a reference that leads out of it is an error, and nothing is
+/// fetched. Events of the type whose data does not fit are refused from then on. `format` is an annotation and checks
+/// nothing. Patterns take linear time, without look-around and references back.
+#[utoipa::path(put, path = "/v1/event-types/{type}", tag = "event types", operation_id = "putEventType", request_body = schema::EventTypeSpec,
+    params(("type" = String, Path, description = "1 to 128 of A-Z a-z 0-9 _ - in segments parted by single dots")), responses(
+    (status = 200, body = EventTypeBody, description = "Replaced"),
+    (status = 201, body = EventTypeBody, description = "Made"),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    Query::none(request.uri())?;
+    let body = body::document(request).await?;
+    if !is_type_name(&name) {
+        return Err(Problem::fault("/type", "must be an event type such as card.frozen"));
+    }
+    let (event_type, made) = app.engine().put_event_type(&name, read(body).await?).await?;
+    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(answer(status, &EventTypeBody::from(&*event_type)))
+}
+
+/// Reads what is said of a type, on a thread that may take its time: schemas are compiled.
+async fn read(body: Bytes) -> Result<EventTypeConfig, Problem> {
+    let read = tokio::task::spawn_blocking(move || EventTypeConfig::parse(json::utf8(&body)?));
+    let read = read.await.map_err(|error| {
+        tracing::error!(%error, "an event type could not be read");
+        Problem::new(Kind::Internal, "the server's log has the details")
+    });
+    Ok(read??)
+}
+
+/// Read an event type.
+#[utoipa::path(get, path = "/v1/event-types/{type}", tag = "event types", operation_id = "getEventType", params(("type" = String, Path)), responses(
+    (status = 200, body = EventTypeBody),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn get(
+    State(app): State<App>,
+    _: Caller,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::none(&uri)?;
+    let event_type = app.engine().event_type(&name).ok_or_else(|| Problem::not_found("the event type"))?;
+    Ok(answer(StatusCode::OK, &EventTypeBody::from(&*event_type)))
+}
+
+/// Remove an event type with its schema. Its events are still accepted.
+#[utoipa::path(delete, path = "/v1/event-types/{type}", tag = "event types", operation_id = "deleteEventType", params(("type" = String, Path)), responses(
+    (status = 204),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    Query::none(&uri)?;
+    app.engine().delete_event_type(&name).await?;
+    Ok(nothing())
+}
+
+/// List the event types by name.
+#[utoipa::path(get, path = "/v1/event-types", tag = "event types", operation_id = "listEventTypes", params(schema::Paging), responses(
+    (status = 200, body = Page<EventTypeBody>),
+    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+    let mut query = Query::of(&uri)?;
+    let page = query.page(List::EventTypes, "");
+    query.finish()?;
+    let event_types = app.engine().event_types_after(page.after_text(), page.limit + 1);
+    let mut room = MAX_PAGE_BYTES;
+    let fitting = event_types.iter().take_while(|event_type| {
+        let before = room;
+        room = room.saturating_sub(event_type.bytes());
+        before > 0
+    });
+    let limit = page.limit.min(fitting.count());
+    let next_cursor =
+        view::next(&event_types, limit, |last| cursor::write(List::EventTypes, "", last.name.as_bytes()));
+    let data: Vec<_> =
+        event_types.iter().take(limit).map(|event_type| EventTypeBody::from(&**event_type)).collect();
+    Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
+}
