@@ -18,7 +18,7 @@ use crate::connector::{Connector, Dial};
 use crate::failure::{Failure, FailureKind};
 use crate::guard::UrlPolicy;
 use crate::phase::{PHASE, Phase};
-use crate::pool::{Pool, PoolLimits};
+use crate::pool::{PoolLimits, Pools};
 use crate::resolve::{Resolve, Watched};
 use crate::response::{Response, bound_headers, read_body};
 use crate::stream::Remote;
@@ -86,7 +86,7 @@ pub struct Report {
 
 /// Sends requests over pooled connections. Cheap to share behind an `Arc`; needs a tokio runtime.
 pub struct Dispatcher {
-    pool: Pool,
+    pool: Pools,
     resolver: Arc<Watched>,
 }
 
@@ -109,7 +109,7 @@ impl Dispatcher {
             max_idle_per_host: config.max_idle_per_host,
             max_age: config.max_connection_age,
         };
-        Ok(Self { pool: Pool::new(connector, limits), resolver })
+        Ok(Self { pool: Pools::new(&connector, limits), resolver })
     }
 
     /// Sends a request, once, and waits for the whole answer, but for no longer than its timeout.

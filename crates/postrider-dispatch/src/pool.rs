@@ -6,6 +6,7 @@
 //! connections is made anew at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -37,7 +38,29 @@ struct Slot {
     expires: Instant,
 }
 
-pub(crate) struct Pool {
+/// A pool for each thread, so that a connection is used on the thread that drives it.
+pub(crate) struct Pools(Vec<Pool>);
+
+/// Threads with a pool of their own; further ones share.
+const PARTS: usize = 16;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    static PART: usize = THREADS.fetch_add(1, Ordering::Relaxed) % PARTS;
+}
+
+impl Pools {
+    pub(crate) fn new(connector: &Connector, limits: PoolLimits) -> Self {
+        Self((0..PARTS).map(|_| Pool::new(connector.clone(), limits)).collect())
+    }
+
+    /// Starts a request to an authority whose hash is `hash`.
+    pub(crate) fn request(&self, hash: u64, request: http::Request<Full<Bytes>>) -> ResponseFuture {
+        self.0[PART.with(|part| *part)].request(hash, request)
+    }
+}
+
+struct Pool {
     slots: Vec<ArcSwap<Slot>>,
     connector: Connector,
     limits: PoolLimits,
@@ -51,7 +74,7 @@ pub(crate) struct PoolLimits {
 }
 
 impl Pool {
-    pub(crate) fn new(connector: Connector, limits: PoolLimits) -> Self {
+    fn new(connector: Connector, limits: PoolLimits) -> Self {
         let now = Instant::now();
         let slots = (1..=SLOTS)
             .map(|nth| {
@@ -64,7 +87,7 @@ impl Pool {
     }
 
     /// Starts a request to an authority whose hash is `hash`.
-    pub(crate) fn request(&self, hash: u64, request: http::Request<Full<Bytes>>) -> ResponseFuture {
+    fn request(&self, hash: u64, request: http::Request<Full<Bytes>>) -> ResponseFuture {
         // The upper bits: the lower ones of this hash are its weak ones.
         let slot = &self.slots[usize::try_from(hash.rotate_left(8) % SLOTS).unwrap_or(0)];
         let now = Instant::now();

@@ -21,6 +21,8 @@ use crate::clock::{Clock, SLEW_EVERY};
 use crate::directory::Directory;
 use crate::error::ServiceError;
 use crate::feed::Waiters;
+use crate::start::EngineConfig;
+use crate::workers::Workers;
 
 /// How whoever waits for an answer is found.
 pub(crate) type Asker = oneshot::Sender<Reply>;
@@ -45,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) directory: Arc<Directory>,
     pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) workers: Workers,
     pub(crate) health: Health,
     pub(crate) waiters: Arc<Waiters>,
     /// Pending deliveries of one endpoint, at most.
@@ -125,7 +128,7 @@ impl Driver {
         store: Arc<dyn Store>,
         dispatcher: Dispatcher,
         directory: Arc<Directory>,
-        backlog_max: u64,
+        config: &EngineConfig,
     ) -> Self {
         Self(Arc::new(Shared {
             machine: Mutex::new(Machine {
@@ -144,9 +147,10 @@ impl Driver {
             dispatcher,
             directory,
             runtime: tokio::runtime::Handle::current(),
+            workers: config.workers.clone(),
             health: Health::default(),
             waiters: Arc::default(),
-            backlog_max,
+            backlog_max: config.node.backlog_max,
         }))
     }
 
@@ -186,7 +190,7 @@ impl Driver {
             drop(asker.send(reply));
         }
         for attempt in effects.attempts {
-            self.0.runtime.spawn(crate::attempt::run(self.clone(), attempt));
+            self.0.workers.spawn(crate::attempt::run(self.clone(), attempt));
         }
         for load in effects.loads {
             let driver = self.clone();

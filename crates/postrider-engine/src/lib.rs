@@ -34,6 +34,7 @@ mod subjects;
 mod tenants;
 mod testing;
 mod tokens;
+mod workers;
 mod writer;
 
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub use readiness::Readiness;
 pub use start::{EngineConfig, StartError};
 pub use subjects::Subject;
 pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};
+pub use workers::Workers;
 pub use writer::WriterConfig;
 
 use crate::directory::Directory;
@@ -85,6 +87,11 @@ impl Engine {
     /// Scheduling time.
     pub(crate) fn now(&self) -> Timestamp {
         self.0.driver.0.clock.now()
+    }
+
+    /// The threads that speak HTTP.
+    pub fn workers(&self) -> &Workers {
+        &self.0.driver.0.workers
     }
 
     /// How it was configured.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::driver::Driver;
 use crate::limits::ByHand;
+use crate::workers::Workers;
 use crate::writer::{self, WriterConfig};
 use crate::{Engine, Inner, operational, random};
 
@@ -43,6 +44,8 @@ pub struct EngineConfig {
     pub node: NodeConfig,
     /// How the store is kept.
     pub writer: WriterConfig,
+    /// The threads that speak HTTP.
+    pub workers: Workers,
 }
 
 impl EngineConfig {
@@ -93,8 +96,7 @@ impl Engine {
         node_config.writer = number(a) >> 1;
         node_config.seed = number(b);
         let node = restore(node_config, &config, recovery, &clock)?;
-        let driver =
-            Driver::new(node, clock, store.clone(), dispatcher, directory.clone(), config.node.backlog_max);
+        let driver = Driver::new(node, clock, store.clone(), dispatcher, directory.clone(), &config);
 
         let for_thread = driver.clone();
         let writer_config = config.writer.clone();

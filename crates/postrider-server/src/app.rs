@@ -59,12 +59,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
+    let workers = engine.workers().clone();
     let service = Service::new(engine, metrics, Arc::clone(&stopping));
     let shutdown = async move {
         shutdown.await;
         stopping.store(true, Ordering::Relaxed);
     };
-    serve_with(listener, move |peer, request| service.clone().answer(peer, request), config, shutdown).await
+    let answer = move |peer, request| service.clone().answer(peer, request);
+    serve_with(listener, &workers, answer, config, shutdown).await
 }
 
 /// Answers requests, each with its id.

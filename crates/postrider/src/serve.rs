@@ -12,7 +12,7 @@ use postrider_core::breaker::BreakerConfig;
 use postrider_core::card::{AuthenticationData, CardPolicy, Numbers};
 use postrider_core::node::NodeConfig;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
-use postrider_engine::{AdminToken, Engine, EngineConfig, WriterConfig};
+use postrider_engine::{AdminToken, Engine, EngineConfig, Workers, WriterConfig};
 use postrider_server::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -159,6 +159,7 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
         max_event_bytes: usize::try_from(config.max_event_bytes)?,
         max_batch_bytes: usize::try_from(config.max_batch_bytes)?,
         node,
+        workers: Workers::start(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))?,
         writer: WriterConfig {
             retention: days(config.retention_days),
             disk_reserve: config.disk_reserve_mb << 20,

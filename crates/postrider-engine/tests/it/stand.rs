@@ -129,6 +129,7 @@ impl Stand {
             max_batch_bytes: 262_144,
             node,
             writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
+            workers: postrider_engine::Workers::here(),
         };
         let engine = Engine::start(config, store, Box::new(writer), dispatcher, DataKey::new(&DATA_KEY))
             .await

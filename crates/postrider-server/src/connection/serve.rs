@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use postrider_engine::Workers;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -74,6 +75,7 @@ enum Signal {
 /// When the listener cannot accept connections any more, whatever one waits for. Connections then end at once.
 pub(crate) async fn serve_with<F>(
     listener: TcpListener,
+    workers: &Workers,
     answer: impl Fn(IpAddr, Request<Body>) -> F + Clone + Send + 'static,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
@@ -95,10 +97,14 @@ where
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let most = if places.available_permits() < crowded { CROWDED_PATIENCE } else { Duration::MAX };
         let patience = Patience { idle: config.idle_timeout.min(most), head: config.head_timeout.min(most) };
-        let io = Guarded::new(stream, patience);
-        let answer = answer.clone();
-        let answer = move |request| answer(peer, request);
-        tokio::spawn(connection(io, place, Arc::clone(&builder), answer, signal.subscribe()));
+        // From the runtime that accepts to the thread that serves.
+        let Ok(stream) = stream.into_std() else { continue };
+        let (builder, answer, signal) = (Arc::clone(&builder), answer.clone(), signal.subscribe());
+        workers.spawn(async move {
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            let answer = move |request| answer(peer, request);
+            connection(Guarded::new(stream, patience), place, builder, answer, signal).await;
+        });
     }
     drop(listener);
     signal.send_replace(Signal::Finish);

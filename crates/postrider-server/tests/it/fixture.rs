@@ -97,6 +97,7 @@ impl Server {
             max_batch_bytes: MAX_BATCH,
             node: Default::default(),
             writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
+            workers: postrider_engine::Workers::here(),
         };
         let engine =
             Engine::start(engine_config, store, Box::new(writer), dispatcher, DataKey::new(&[7; 32]))
