@@ -1,7 +1,7 @@
 # What is done with this repository, by name. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint bench deny
+.PHONY: help demo test abuse fmt lint bench deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: ## a server, a receiver that verifies, and card traffic: see it work
 
 test: ## everything that must hold: format, lints, all tests, documentation, the table of abuses
 	scripts/test.sh
+
+abuse: ## every abuse that docs/security.md lists, tried: id, result, what it is
+	scripts/abuse_table.sh --run
 
 fmt: ## format the code
 	cargo fmt --all
