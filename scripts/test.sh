@@ -70,6 +70,8 @@ need strace strace
 need setpriv util-linux
 need unshare util-linux
 need ip iproute2
+# They look at pages as people do.
+need chromium chromium
 for component in rustfmt clippy; do
   "cargo-${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done

@@ -1,6 +1,7 @@
 //! One file a resource; each handler stands under the description that goes into the OpenAPI document.
 
 mod deliveries;
+mod docs;
 mod endpoints;
 mod event_types;
 mod events;
@@ -17,6 +18,7 @@ mod tokens;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::OpenApi;
@@ -59,6 +61,9 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
         .routes(routes!(health::openapi))
+        // Pages for people: no part of what the document describes.
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file))
 }
 
 /// An answer of JSON text.

@@ -2,6 +2,7 @@
 //! it is told.
 
 pub(crate) mod api;
+pub(crate) mod browser;
 pub(crate) mod receiver;
 pub(crate) mod server;
 pub(crate) mod wire;

@@ -6,6 +6,7 @@ mod breaker;
 mod crashes;
 mod delivery;
 mod disk;
+mod docs;
 mod durability;
 mod endpoint_fields;
 mod event_types;
