@@ -19,6 +19,7 @@ mod commands;
 mod configuration;
 mod demo;
 mod fake;
+mod guide;
 mod harness;
 mod help;
 mod program;
