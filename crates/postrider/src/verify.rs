@@ -188,9 +188,10 @@ fn explain(secret: &str, key: &SigningKey, message: Message<'_>) -> String {
     if with_body(&[message.body, b"\n"].concat()) {
         return "the body lacks the newline that it was sent with; keep it byte for byte as received".into();
     }
-    let compact = without_whitespace(message.body);
-    if compact != message.body && with_body(&compact) {
-        return "the body was formatted again after it was received; check the bytes before parsing them"
+    let plain = without_escapes(message.body);
+    let (compact, both) = (without_whitespace(message.body), without_whitespace(&plain));
+    if [plain, compact, both].iter().any(|again| again != message.body && with_body(again)) {
+        return "the body was parsed and written again after it was received; check the bytes before parsing them"
             .into();
     }
     let text = secret.trim();
@@ -226,6 +227,36 @@ fn without_whitespace(json: &[u8]) -> Vec<u8> {
             !byte.is_ascii_whitespace()
         })
         .collect()
+}
+
+/// JSON with the characters themselves where a writer may have chosen escapes for them: those beyond ASCII, and the slash.
+fn without_escapes(json: &[u8]) -> Vec<u8> {
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (mut plain, mut at) = (Vec::with_capacity(json.len()), 0);
+    while let Some(&byte) = json.get(at) {
+        let escaped = (byte == b'\\').then(|| json.get(at + 1)).flatten();
+        if escaped == Some(&b'/') {
+            plain.push(b'/');
+            at += 2;
+            continue;
+        }
+        let units = [unit(at), unit(at + 6)].into_iter().map_while(|unit| unit);
+        match char::decode_utf16(units).next() {
+            Some(Ok(c)) if !c.is_ascii() => {
+                plain.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                at += 6 * c.len_utf16();
+            }
+            _ => {
+                plain.push(byte);
+                plain.extend(escaped);
+                at += 1 + usize::from(escaped.is_some());
+            }
+        }
+    }
+    plain
 }
 
 #[cfg(test)]

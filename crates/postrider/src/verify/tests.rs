@@ -87,7 +87,15 @@ fn a_body_that_was_changed_on_the_way_is_recognised() {
     let pretty = BODY.replace("\":", "\" : ").replace(',', ",\n  ");
     let cases = [
         (format!("{BODY}\r\n"), "whitespace at its end"),
-        (pretty, "formatted again"),
+        (pretty, "written again"),
+        (
+            BODY.replace('ü', "\\u00fc")
+                .replace(':', ": ")
+                .replace(',', ", ")
+                .replace("00: 00: 00", "00:00:00"),
+            "written again",
+        ),
+        (BODY.replace('ü', "\\u00FC"), "written again"),
         (BODY[..40].to_owned(), "not whole JSON"),
         (BODY.replace("card.created", "card.deleted"), "byte for byte"),
     ];
@@ -99,6 +107,18 @@ fn a_body_that_was_changed_on_the_way_is_recognised() {
     let lacking =
         Message { body: b"{\"a\":1}", ..message("v1,Ix+XilGH3rFnKTsPj1VBhIDL9sET1rEoBllMlsifYTo=") };
     assert!(verdict(SECRET, lacking, SENT).contains("lacks the newline"));
+}
+
+#[test]
+fn escapes_that_a_writer_may_choose_are_undone_and_no_others() {
+    for (escaped, plain) in [
+        (r#"{"a":"\u00fc\ud83d\ude00\/"}"#, "{\"a\":\"ü😀/\"}"),
+        (r#""\\u00fc \" \n \u0041 \u001f""#, r#""\\u00fc \" \n \u0041 \u001f""#),
+        (r#""\ud83d \u00f \"#, r#""\ud83d \u00f \"#),
+        ("", ""),
+    ] {
+        assert_eq!(String::from_utf8(without_escapes(escaped.as_bytes())).unwrap(), plain, "{escaped}");
+    }
 }
 
 #[test]
