@@ -1,5 +1,6 @@
 //! The commands over the API, one module for each kind of thing.
 
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;

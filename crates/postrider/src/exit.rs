@@ -72,6 +72,20 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// Tells what is wrong with the command line, or the help that was asked for, and returns the exit code. An argument that could
+/// steer a terminal is told in plain text, and escaped.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let plain = error.to_string();
+    let told: Vec<String> = plain.lines().map(inert).collect();
+    // With nobody to read it there is nobody left to tell.
+    let _ = if error.use_stderr() && plain.lines().ne(told.iter()) {
+        writeln!(io::stderr().lock(), "{}", told.join("\n"))
+    } else {
+        error.print()
+    };
+    ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+}
+
 /// Says on standard error what went wrong and what to do, and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error, as_json: bool) -> ExitCode {
     let code = code(error);

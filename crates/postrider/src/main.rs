@@ -23,7 +23,10 @@ use crate::output::Output;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
     let json = cli.json;
     match run(cli).await {
         Ok(code) => code,
@@ -48,5 +51,6 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(&args, output),
         Command::Bench(args) => bench::run(args, output).await,
         Command::Config(ConfigCommand::Check(flags)) => commands::config::check(&flags, output),
+        Command::Completions { shell } => commands::completions::print(shell, output),
     }
 }

@@ -132,11 +132,14 @@ pub(crate) fn inert(text: &str) -> String {
     out
 }
 
-/// JSON with the same characters as JSON escapes; those below U+0020 cannot stand inside its strings.
+/// JSON with the same characters as JSON escapes. Those below U+0020 cannot stand inside its strings; between its parts a
+/// carriage return, which would let what follows overwrite the line, becomes a blank.
 pub(crate) fn inert_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if steers(c) && !matches!(c, '\n' | '\r' | '\t') {
+        if c == '\r' {
+            out.push(' ');
+        } else if steers(c) && !matches!(c, '\n' | '\t') {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 out.push_str(&format!("\\u{unit:04x}"));
             }
@@ -177,9 +180,9 @@ mod tests {
 
     #[test]
     fn abuse_a98_json_stays_json_and_becomes_inert() {
-        let json = "{\"a\":\"\u{7f}\u{9b}\u{202e}\u{e0041}é\"}";
+        let json = "{\"a\":\r\n\"\u{7f}\u{9b}\u{202e}\u{e0041}é\"}";
         let shown = inert_json(json);
-        assert_eq!(shown, "{\"a\":\"\\u007f\\u009b\\u202e\\udb40\\udc41é\"}");
+        assert_eq!(shown, "{\"a\": \n\"\\u007f\\u009b\\u202e\\udb40\\udc41é\"}");
         let (before, after): (serde_json::Value, serde_json::Value) =
             (serde_json::from_str(json).unwrap(), serde_json::from_str(&shown).unwrap());
         assert_eq!(before, after);

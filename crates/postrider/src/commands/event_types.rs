@@ -20,7 +20,8 @@ pub(crate) enum Command {
     /// Register an event type, or replace what is said of it
     Put(Box<PutArgs>),
     /// Show an event type with its schema and example
-    Get(One),
+    #[command(alias = "get")]
+    Show(One),
     /// List the event types
     List {
         #[command(flatten)]
@@ -81,7 +82,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             let answer = client.put_event_type(&name, &spec(*args)?).await?;
             output.answer(answer.json(), || details(&answer))?;
         }
-        Command::Get(one) => {
+        Command::Show(one) => {
             let answer = super::client(&one.connection)?.get_event_type(&one.name).await?;
             output.answer(answer.json(), || details(&answer))?;
         }

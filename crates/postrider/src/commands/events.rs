@@ -3,19 +3,19 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{BatchItem, Delivery, EventDetail, EventFilter, NewEvent, Problem};
+use postrider_client::{Delivery, EventDetail, EventFilter, NewEvent};
 
 use super::deliveries::shorten;
 use super::tenants::next_page;
 use crate::cli::{Connection, PageArgs};
-use crate::exit::{self, Usage};
+use crate::exit::Usage;
 use crate::input;
 use crate::output::{Output, Rows, or_dash};
 
+mod lines;
+
 /// An event file is no larger; the server's own limits are lower.
 const MAX_DATA_BYTES: u64 = 16 << 20;
-/// A file of events is no larger; the server's own limits are lower.
-const MAX_LINES_BYTES: u64 = 64 << 20;
 
 /// What to do with events.
 #[derive(Debug, Subcommand)]
@@ -99,7 +99,7 @@ pub(crate) struct PublishArgs {
     /// From when on nobody wants it any more, such as 2026-01-31T12:00:30Z
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
-    /// Publish each line of this file as an event; - is standard input
+    /// Publish each line of this file as an event, in batches of 1000; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "subject", "kind", "data", "data_file",
         "id", "key", "attributes", "occurred_at", "expires_at"])]
     ndjson: Option<String>,
@@ -113,7 +113,7 @@ pub(crate) struct PublishArgs {
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Publish(args) => match &args.ndjson {
-            Some(file) => publish_lines(&args, file, output).await,
+            Some(file) => lines::publish(&args, file, output).await,
             None => publish_one(*args, output).await,
         },
         Command::List(args) => list(*args, output).await,
@@ -229,41 +229,4 @@ async fn publish_one(args: PublishArgs, output: Output) -> anyhow::Result<ExitCo
         rows
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn publish_lines(args: &PublishArgs, file: &str, output: Output) -> anyhow::Result<ExitCode> {
-    let client = super::client(&args.connection)?;
-    let lines = input::read(file, MAX_LINES_BYTES)?;
-    let answer = client.publish_ndjson(lines.into(), args.idempotency_key.as_deref()).await?;
-    let refused = answer.iter().filter(|item| item.outcome().is_err()).count();
-    output.answer(answer.json(), || items(&answer))?;
-    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
-}
-
-fn items(items: &[BatchItem]) -> Rows {
-    let mut rows = Rows::new(&["item", "event", "deliveries", "tenant", "refused because"]);
-    for (index, item) in items.iter().enumerate() {
-        match item.outcome() {
-            Ok(events) => {
-                for event in events {
-                    let tenant = event.tenant.clone().unwrap_or_default();
-                    let deliveries = event.deliveries.to_string();
-                    rows.row([index.to_string(), event.id.clone(), deliveries, tenant, String::new()]);
-                }
-            }
-            Err(problem) => {
-                rows.row([index.to_string(), "-".into(), "-".into(), String::new(), reasons(problem)]);
-            }
-        }
-    }
-    rows
-}
-
-/// The bad fields, or the whole where no field is named.
-fn reasons(problem: &Problem) -> String {
-    if problem.errors.is_empty() {
-        return problem.detail.clone().unwrap_or_else(|| problem.title.clone());
-    }
-    let each = problem.errors.iter().map(|e| format!("{}: {}", e.pointer, e.detail));
-    each.collect::<Vec<_>>().join("; ")
 }

@@ -21,7 +21,8 @@ pub(crate) enum Command {
         tenants: Vec<String>,
     },
     /// Show whose a subject is
-    Get(One),
+    #[command(alias = "get")]
+    Show(One),
     /// Remove a subject
     Delete(One),
 }
@@ -42,7 +43,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             let answer = super::client(&one.connection)?.put_subject(&one.id, &tenants).await?;
             output.answer(answer.json(), || details(&answer))?;
         }
-        Command::Get(one) => {
+        Command::Show(one) => {
             let answer = super::client(&one.connection)?.get_subject(&one.id).await?;
             output.answer(answer.json(), || details(&answer))?;
         }

@@ -1,11 +1,13 @@
-//! `tenants`: set one, list them.
+//! `tenants`: set one, show, list, delete.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{Quotas, TenantSpec};
+use postrider_client::{Quotas, Tenant, TenantSpec};
+use serde_json::json;
 
 use crate::cli::{Connection, PageArgs};
+use crate::input;
 use crate::output::{Output, Rows, or_dash};
 
 /// What to do with tenants.
@@ -22,13 +24,18 @@ pub(crate) enum Command {
         #[arg(long)]
         profile: Option<String>,
         /// What becomes of card data in its events, as JSON: '{"numbers": "mask"}' [default: as the server is configured]
-        #[arg(long, value_name = "JSON", value_parser = json)]
+        #[arg(long, value_name = "JSON", value_parser = as_json)]
         card_policy: Option<serde_json::Value>,
         #[command(flatten)]
         quotas: QuotaArgs,
+        /// Something to remember of it (may be repeated)
+        #[arg(long = "metadata", value_name = "NAME=VALUE", value_parser = |text: &str| input::pair(text, '='))]
+        metadata: Vec<(String, String)>,
         #[command(flatten)]
         connection: Connection,
     },
+    /// Show one tenant
+    Show(One),
     /// List the tenants
     List {
         #[command(flatten)]
@@ -36,6 +43,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Delete a tenant and all that it owns: endpoints, events, deliveries, tokens
+    Delete(One),
+}
+
+/// One tenant.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// Its id
+    tenant: String,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// What a tenant may take up.
@@ -60,27 +78,23 @@ impl QuotaArgs {
     }
 }
 
-fn json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
+fn as_json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
     serde_json::from_str(text)
 }
 
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Put { tenant, name, profile, card_policy, quotas, connection } => {
+        Command::Put { tenant, name, profile, card_policy, quotas, metadata, connection } => {
             let name = name.unwrap_or_else(|| tenant.clone());
             let quotas = quotas.quotas();
-            let spec = TenantSpec { name, profile, card_policy, quotas, ..TenantSpec::default() };
+            let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
+            let spec = TenantSpec { name, profile, card_policy, quotas, metadata };
             let answer = super::client(&connection)?.put_tenant(&tenant, &spec).await?;
-            output.answer(answer.json(), || {
-                let mut rows = Rows::new(&[]);
-                rows.field("id", answer.id.as_str())
-                    .field("name", answer.name.clone().unwrap_or_default())
-                    .field("profile", answer.profile.as_str())
-                    .field("quotas", answer.quotas.map(shown).unwrap_or_default())
-                    .field("card policy", or_dash(answer.card_policy.as_ref()))
-                    .field("created", answer.created_at.as_str());
-                rows
-            })?;
+            output.answer(answer.json(), || details(&answer))?;
+        }
+        Command::Show(one) => {
+            let answer = super::client(&one.connection)?.get_tenant(&one.tenant).await?;
+            output.answer(answer.json(), || details(&answer))?;
         }
         Command::List { page, connection } => {
             let answer = super::client(&connection)?.list_tenants(&page.request()).await?;
@@ -98,8 +112,26 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
                 rows
             })?;
         }
+        Command::Delete(one) => {
+            super::client(&one.connection)?.delete_tenant(&one.tenant).await?;
+            output.done(&format!("deleted {}", one.tenant), &json!({"id": one.tenant, "deleted": true}))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn details(tenant: &Tenant) -> Rows {
+    let metadata = tenant.metadata.iter().map(|(name, value)| format!("{name}={value}"));
+    let mut rows = Rows::new(&[]);
+    rows.field("id", tenant.id.as_str())
+        .field("name", tenant.name.clone().unwrap_or_default())
+        .field("profile", tenant.profile.as_str())
+        .field("quotas", tenant.quotas.map(shown).unwrap_or_default())
+        .field("card policy", or_dash(tenant.card_policy.as_ref()))
+        .field("metadata", metadata.collect::<Vec<_>>().join(", "))
+        .field("created", tenant.created_at.as_str())
+        .field("updated", tenant.updated_at.as_str());
+    rows
 }
 
 fn shown(quotas: Quotas) -> String {

@@ -115,6 +115,12 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
             "Tenant",
             r#""numbers":"mask""#,
         ),
+        (
+            &["tenants", "put", "acme:us", "--metadata", "crm=4711", "--metadata", "region=us"],
+            "Tenant",
+            "metadata     crm=4711, region=us",
+        ),
+        (&["tenants", "show", "acme:us"], "Tenant", "1000 endpoints, 20000000 pending"),
         (&["tenants", "list"], "Page_Tenant", "acme:eu"),
         (
             &["tokens", "create", "--tenant", "acme", "--scope", "events-write"],
@@ -171,6 +177,19 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
         let text = cli.text(args).await;
         assert!(text.contains(told), "{args:?} does not tell {told}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_is_deleted_with_all_that_it_owns() {
+    let cli = Cli::start().await;
+    let (_, endpoint) = cli.acme().await;
+    let show = ["endpoints", "show", "--tenant", "acme", &endpoint.id];
+    assert_eq!(cli.run(&show).await.code, 0);
+    assert_eq!(cli.text(&["tenants", "delete", "acme"]).await, "deleted acme\n");
+    assert_eq!(cli.run(&show).await.code, 4);
+    cli.server.tenant("acme").await;
+    assert_eq!(cli.run(&show).await.code, 4, "made again, it is another one");
+    assert_eq!(cli.json(&["tenants", "delete", "acme"]).await, json!({"id": "acme", "deleted": true}));
 }
 
 #[tokio::test]
@@ -353,6 +372,41 @@ async fn events_are_published_from_a_flag_a_file_standard_input_and_lines_byte_f
 }
 
 #[tokio::test]
+async fn a_file_of_more_lines_than_a_batch_is_published_whole_and_may_be_published_again() {
+    let cli = Cli::start().await;
+    let acme = cli.server.tenant("acme").await;
+    let line = |n: usize| {
+        let kind = if n == 1_700 { "no type" } else { "a.b" };
+        format!("{{\"tenant\":\"acme\",\"type\":\"{kind}\",\"data\":{n}}}\n")
+    };
+    let lines: String = (0..2_500).map(line).collect();
+    let publish = ["events", "publish", "--ndjson", "-", "--idempotency-key", "file-1"];
+    let table = cli.command(&publish).input(&lines).run().await;
+    assert_eq!(table.code, 1, "one is refused");
+    let rows: Vec<&str> = table.out.lines().collect();
+    assert_eq!(rows.len(), 2_501);
+    assert!(rows[1_701].starts_with("1700  -") && rows[1_701].contains("/1700/type: "), "{}", rows[1_701]);
+    assert!(rows[2_500].starts_with("2499  evt_"), "{}", rows[2_500]);
+    assert_eq!(acme.api.whole(&acme.path("events?type=a.b"), 250).await.len(), 2_499);
+
+    let again = cli.command(&[&publish[..], &["--json"]].concat()).input(&lines).run().await.json();
+    assert_documented("BatchAnswer", &again);
+    let first = rows[2_500].split_whitespace().nth(1).unwrap();
+    assert_eq!(again["data"][2_499]["id"], first, "the first answer");
+    assert_eq!(again["data"][1_700]["error"]["errors"][0]["pointer"], "/1700/type");
+    assert_eq!(acme.api.whole(&acme.path("events?type=a.b"), 250).await.len(), 2_499, "and no second event");
+
+    // What was published before a batch that fails is told, and so is the failure: here the second one's key is too long.
+    let long = "k".repeat(254);
+    let ran = cli
+        .command(&["events", "publish", "--ndjson", "-", "--idempotency-key", &long])
+        .input(&lines)
+        .run()
+        .await;
+    assert!(ran.code == 1 && ran.out.lines().count() == 1_001 && ran.err.contains("(422)"), "{}", ran.err);
+}
+
+#[tokio::test]
 async fn a_token_made_by_hand_does_what_its_scopes_say_until_it_is_revoked() {
     let cli = Cli::start().await;
     cli.acme().await;
@@ -383,6 +437,9 @@ async fn each_kind_of_failure_of_the_real_server_has_its_exit_code() {
     for (args, code, told) in [
         (&["tenants", "list"][..], 0, ""),
         (&["tenants", "put", "no good"], 1, "/tenant: must be"),
+        (&["tenants", "show", "nobody"], 4, "the tenant does not exist"),
+        (&["tenants", "delete", "nobody"], 4, "the tenant does not exist"),
+        (&["tenants", "delete", "_operator"], 1, ""),
         (&["tenants", "put", "acme", "--profile", "unknown"], 1, "/profile: "),
         (&["tokens", "create", "--scope", "everything"], 1, "/scopes/0: must be one of admin, "),
         (

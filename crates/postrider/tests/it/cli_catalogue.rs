@@ -29,7 +29,7 @@ async fn event_types_are_put_from_files_and_inline_shown_listed_and_deleted() {
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
-    let json = cli.json(&["event-types", "get", "card.used"]).await;
+    let json = cli.json(&["event-types", "show", "card.used"]).await;
     assert_documented("EventType", &json);
     assert_eq!(json["schema"], json!({"type": "object", "required": ["card"]}));
     let inline =
@@ -72,7 +72,7 @@ async fn subjects_are_put_and_events_published_by_them() {
     cli.server.tenant("shop").await;
     let text = cli.text(&["subjects", "put", "card:1", "--tenant", "acme", "--tenant", "shop"]).await;
     assert!(text.starts_with("id       card:1\ntenants  acme, shop\n"), "{text}");
-    let json = cli.json(&["subjects", "get", "card:1"]).await;
+    let json = cli.json(&["subjects", "show", "card:1"]).await;
     assert_documented("Subject", &json);
     let publish =
         ["events", "publish", "--subject", "card:1", "--type", "card.used", "--id", "e-1", "--data", "{}"];

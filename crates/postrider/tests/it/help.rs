@@ -21,11 +21,13 @@ async fn help_says_what_there_is() {
         &["endpoints", "rotate"],
         &["deliveries", "list"],
         &["replays", "create"],
+        &["tenants"],
         &["tenants", "put"],
         &["tokens", "create"],
         &["verify"],
         &["bench"],
         &["config", "check"],
+        &["completions"],
     ] {
         let args: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         // The width of lines is the terminal's; without one it is fixed.
