@@ -1,10 +1,10 @@
 # What is done with this repository, by name. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test abuse fmt lint bench deny
+.PHONY: help demo test abuse fmt lint bench contract deny
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The development profile builds in a third of the time of the release profile, and optimises dependencies and SQLite all
 # the same (see [profile.dev] in Cargo.toml): a demo of some events a second loses nothing by it.
@@ -26,6 +26,9 @@ lint: ## format and lints, checked
 
 bench: ## load a server and compare it with the direct limit (release build)
 	cargo run --locked --release --package postrider -- bench
+
+contract: ## hold a running server against its OpenAPI document (installs schemathesis the first time)
+	scripts/contract_check.sh
 
 deny: ## licences, sources, banned crates and advisories of all dependencies (needs cargo-deny and the network)
 	cargo deny --locked check

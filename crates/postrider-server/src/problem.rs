@@ -78,7 +78,7 @@ impl Problem {
     }
 
     pub(crate) fn invalid(errors: Vec<Fault>) -> Self {
-        Self { errors, ..Self::new(Kind::Invalid, "see errors for each fault") }
+        Self::new(Kind::Invalid, "see errors for each fault").with(errors)
     }
 
     /// More than is allowed now.
@@ -97,6 +97,11 @@ impl Problem {
             fault.pointer.insert_str(0, prefix);
         }
         self
+    }
+
+    /// The same with these faults.
+    pub(crate) fn with(self, errors: Vec<Fault>) -> Self {
+        Self { errors, ..self }
     }
 
     pub(crate) const fn kind(&self) -> Kind {
@@ -200,17 +205,20 @@ pub(crate) struct ProblemDocument<'a> {
     /// `not-found`, `method-not-allowed`, `timeout`, `conflict`, `too-large`, `unsupported-media-type`, `invalid`,
     /// `too-many-requests`, `overloaded` or `internal`.
     #[serde(rename = "type")]
+    #[schema(format = "uri", pattern = "^urn:postrider:problem:[a-z-]+$")]
     kind: String,
     /// The kind of problem in a few words.
     title: &'a str,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     /// What is wrong with this request.
     detail: &'a str,
     /// The id under which the server knows the request; absent for an item of a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<&'a str>,
-    /// The bad fields, all of them.
+    /// The bad fields, all of them; only of an invalid request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError<'a>>,
 }

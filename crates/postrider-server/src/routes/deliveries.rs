@@ -19,91 +19,142 @@ use super::{Page, json, nothing};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cursor::{self, List};
-use crate::problem::{Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::{schema, view};
 
 /// A line of the delivery log.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Delivery)]
+#[schema(as = Delivery, examples(json!({
+    "id": "dlv_01m7yvxg0je008kg00000008ac", "tenant": "acme", "event": "evt_01m7yvxg0je008kg00000007et",
+    "endpoint": "ep_01m7yvxdkne5hr0mvpeyw4b0w2", "type": "card.transaction.authorized", "key": "card-f9e8d7c6",
+    "sequence": 4_711, "status": "pending", "reason": null,
+    "attempts": 3, "last_status_code": 500, "next_attempt_at": "2026-11-21T11:06:59.425Z",
+    "created_at": "2026-11-21T10:54:59.090Z", "finished_at": null
+})))]
 pub(super) struct DeliveryBody<'a> {
-    /// Its id, `dlv_…`.
+    /// Its id.
+    #[schema(value_type = schema::DeliveryId)]
     id: String,
     /// Whose it is.
+    #[schema(value_type = schema::TenantId)]
     tenant: &'a str,
-    /// The event's id: the publisher's own, or `evt_…`.
+    /// The event's id.
+    #[schema(value_type = schema::EventId)]
     event: String,
     /// The endpoint's id.
+    #[schema(value_type = schema::EndpointId)]
     endpoint: &'a str,
     /// The event type.
     #[serde(rename = "type")]
+    #[schema(value_type = schema::TypeName)]
     event_type: &'a str,
     /// The ordering key.
+    #[schema(required, value_type = Option<schema::OrderingKey>)]
     key: Option<&'a str>,
     /// What the event is about; absent unless it was published with a subject.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::SubjectId)]
     subject: Option<&'a str>,
     /// From when on nobody wants the event; absent unless it was published with an end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::Time)]
     expires_at: Option<String>,
     /// The endpoint's gapless number for it; null for a test.
+    #[schema(required, minimum = 1)]
     sequence: Option<u64>,
     /// What became of it.
     #[schema(value_type = schema::Status)]
     status: &'static str,
     /// Why it failed, was cancelled or skipped.
+    #[schema(required, value_type = Option<schema::Reason>)]
     reason: Option<&'static str>,
     /// Attempts made, over all runs.
     attempts: u32,
     /// The status code of the last answer.
+    #[schema(required, minimum = 100, maximum = 999)]
     last_status_code: Option<u16>,
     /// When it is tried next, if a time is set.
+    #[schema(required, value_type = Option<schema::Time>)]
     next_attempt_at: Option<String>,
     /// When it was accepted.
+    #[schema(value_type = schema::Time)]
     created_at: String,
     /// When it got its verdict.
+    #[schema(required, value_type = Option<schema::Time>)]
     finished_at: Option<String>,
 }
 
 /// One delivery with the payload as sent and every attempt.
 #[derive(Serialize, ToSchema)]
-#[schema(as = DeliveryDetail)]
+#[schema(as = DeliveryDetail, examples(json!({
+    "id": "dlv_01m7yvxg0je008kg00000008ac", "tenant": "acme", "event": "evt_01m7yvxg0je008kg00000007et",
+    "endpoint": "ep_01m7yvxdkne5hr0mvpeyw4b0w2", "type": "card.transaction.authorized", "key": "card-f9e8d7c6",
+    "sequence": 4_711, "status": "pending", "reason": null,
+    "last_status_code": 500, "next_attempt_at": "2026-11-21T11:06:59.425Z",
+    "created_at": "2026-11-21T10:54:59.090Z", "finished_at": null,
+    "first_succeeded_at": null,
+    "payload": {"type": "card.transaction.authorized", "timestamp": "2026-11-21T10:54:58.031Z", "data": {"amount": 42.50}},
+    "attempts": [{
+        "id": "att_01m7yvxg0je018kg00000008pt", "run": 0, "number": 1, "started_at": "2026-11-21T10:54:59.094Z",
+        "duration_ms": 2.152, "status_code": 500, "error": {"kind": "status", "detail": "the receiver answered 500"},
+        "remote_address": "203.0.113.7",
+        "request_headers": {"webhook-id": "evt_01m7yvxg0je008kg00000007et", "webhook-signature": "***"},
+        "response_headers": {"content-length": "5"}, "response_body": "sorry", "trigger": "schedule"
+    }]
+})))]
 pub(super) struct DetailBody<'a> {
-    /// Its id, `dlv_…`.
+    /// Its id.
+    #[schema(value_type = schema::DeliveryId)]
     id: String,
     /// Whose it is.
+    #[schema(value_type = schema::TenantId)]
     tenant: &'a str,
-    /// The event's id: the publisher's own, or `evt_…`.
+    /// The event's id.
+    #[schema(value_type = schema::EventId)]
     event: String,
     /// The endpoint's id.
+    #[schema(value_type = schema::EndpointId)]
     endpoint: &'a str,
     /// The event type.
     #[serde(rename = "type")]
+    #[schema(value_type = schema::TypeName)]
     event_type: &'a str,
     /// The ordering key.
+    #[schema(required, value_type = Option<schema::OrderingKey>)]
     key: Option<&'a str>,
     /// What the event is about; absent unless it was published with a subject.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::SubjectId)]
     subject: Option<&'a str>,
     /// From when on nobody wants the event; absent unless it was published with an end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::Time)]
     expires_at: Option<String>,
     /// The endpoint's gapless number for it; null for a test.
+    #[schema(required, minimum = 1)]
     sequence: Option<u64>,
     /// What became of it.
     #[schema(value_type = schema::Status)]
     status: &'static str,
     /// Why it failed, was cancelled or skipped.
+    #[schema(required, value_type = Option<schema::Reason>)]
     reason: Option<&'static str>,
     /// The status code of the last answer.
+    #[schema(required, minimum = 100, maximum = 999)]
     last_status_code: Option<u16>,
     /// When it is tried next, if a time is set.
+    #[schema(required, value_type = Option<schema::Time>)]
     next_attempt_at: Option<String>,
     /// When it was accepted.
+    #[schema(value_type = schema::Time)]
     created_at: String,
     /// When it got its verdict.
+    #[schema(required, value_type = Option<schema::Time>)]
     finished_at: Option<String>,
     /// When it was first acknowledged, also if a later run failed.
+    #[schema(required, value_type = Option<schema::Time>)]
     first_succeeded_at: Option<String>,
     /// Whether successors of its ordering key went past it; absent where not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -112,6 +163,7 @@ pub(super) struct DetailBody<'a> {
     #[schema(value_type = serde_json::Value)]
     payload: &'a RawValue,
     /// The attempts, oldest first, at most the last 1,000.
+    #[schema(max_items = 1_000)]
     attempts: Vec<AttemptBody<'a>>,
 }
 
@@ -119,21 +171,26 @@ pub(super) struct DetailBody<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attempt)]
 pub(super) struct AttemptBody<'a> {
-    /// Its id, `att_…`.
+    /// Its id.
+    #[schema(value_type = schema::AttemptId)]
     id: String,
     /// Which passage through the schedule, from 0.
     run: u16,
     /// Which attempt of the delivery, from 1, over all runs.
     number: u32,
     /// When it began.
+    #[schema(value_type = schema::Time)]
     started_at: String,
     /// How long it took, in milliseconds.
     duration_ms: f64,
     /// The status code of the answer, if one came.
+    #[schema(required, minimum = 100, maximum = 999)]
     status_code: Option<u16>,
     /// What went wrong; null for a success.
+    #[schema(required)]
     error: Option<ErrorBody<'a>>,
     /// The address that was connected to.
+    #[schema(required, examples("203.0.113.7"))]
     remote_address: Option<String>,
     /// As sent, secrets and signatures masked.
     request_headers: &'a BTreeMap<String, String>,
@@ -150,7 +207,7 @@ pub(super) struct AttemptBody<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AttemptError)]
 pub(super) struct ErrorBody<'a> {
-    /// `dns`, `connect`, `tls`, `timeout`, `reset`, `guard`, `status` or `local`.
+    #[schema(value_type = schema::FailureKind)]
     kind: &'static str,
     /// What happened, in a sentence.
     detail: &'a str,
@@ -160,10 +217,10 @@ pub(super) struct ErrorBody<'a> {
 ///
 /// Tests have no sequence, key or subject, and are of no event: a filter by one of these finds none.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/deliveries", tag = "deliveries", operation_id = "listDeliveries",
-    params(("tenant" = String, Path), schema::DeliveryQuery, schema::Paging), responses(
-    (status = 200, body = Page<DeliveryBody>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhook-events-read"])),
+    params(schema::InTenant, schema::DeliveryQuery, schema::Paging), responses(
+    (status = 200, description = "A page of the log", body = Page<DeliveryBody>),
+    Overloaded,
 ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -183,10 +240,10 @@ pub(super) async fn list(
 ///
 /// Keys, subjects and publishers' own event ids are a tenant's own: to look for one, name the tenant too.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", operation_id = "listAllDeliveries",
+    security(("token" = ["admin"])),
     params(schema::OfTenant, schema::DeliveryQuery, schema::Paging), responses(
-    (status = 200, body = Page<DeliveryBody>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 200, description = "A page of the log", body = Page<DeliveryBody>),
+    Overloaded,
 ))]
 pub(super) async fn list_all(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     caller.may(Scope::Admin)?;
@@ -224,12 +281,14 @@ fn listed(page: &LogPage, list: List, owner: &str) -> Response {
     json(StatusCode::OK, &Page { data, next_cursor })
 }
 
-/// Read one delivery with its attempts.
+/// Read one delivery with its attempts: what was sent, when, and what came back.
+///
+/// The payload is rendered as it was sent; credentials and signatures in the headers are masked.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/deliveries/{id}", tag = "deliveries", operation_id = "getDelivery",
-    params(("tenant" = String, Path), ("id" = String, Path)), responses(
-    (status = 200, body = DetailBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhook-events-read"])),
+    params(schema::InTenant, schema::OfDelivery), responses(
+    (status = 200, description = "The delivery", body = DetailBody),
+    Overloaded,
 ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -243,12 +302,17 @@ pub(super) async fn get(
     Ok(json(StatusCode::OK, &DetailBody::from(&detail)))
 }
 
-/// Try a delivery again: a new run, or the next attempt at once while it is pending.
+/// Try a delivery again, at once.
+///
+/// One that is pending is attempted now, whatever its schedule and the endpoint's circuit; one that has ended begins a new run, also
+/// where it has succeeded. Id and sequence stay.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/deliveries/{id}/retry", tag = "deliveries", operation_id = "retryDelivery",
-    params(("tenant" = String, Path), ("id" = String, Path)), responses(
-    (status = 202),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfDelivery), responses(
+    (status = 202, description = "It is pending again, which is durable"),
+    (status = 409, description = "It cannot be tried now: its endpoint is disabled or paused, the event has expired, or another \
+        delivery of its ordering key comes first."),
+    Overloaded,
 ))]
 pub(super) async fn retry(
     State(app): State<App>,
@@ -264,12 +328,13 @@ pub(super) async fn retry(
     Ok(response)
 }
 
-/// Withdraw a pending delivery.
+/// Withdraw a pending delivery: no attempt is made for it any more.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/deliveries/{id}/cancel", tag = "deliveries", operation_id = "cancelDelivery",
-    params(("tenant" = String, Path), ("id" = String, Path)), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfDelivery), responses(
+    (status = 204, description = "It is withdrawn, which is durable"),
+    (status = 409, description = "It has ended, or is being attempted right now."),
+    Overloaded,
 ))]
 pub(super) async fn cancel(
     State(app): State<App>,

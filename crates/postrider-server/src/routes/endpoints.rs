@@ -20,16 +20,20 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{MAX_DOCUMENT, MediaType};
 use crate::cursor::{self, List};
-use crate::problem::{Kind, Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::{body, schema, view};
 
 /// Make an endpoint under an id of the server's making.
+///
+/// It takes what is accepted from then on. Its signing secret is made too, unless one is given; it is read by
+/// `GET .../secret`.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints", operation_id = "createEndpoint",
-    params(("tenant" = String, Path)), request_body = schema::EndpointSpec, responses(
-    (status = 201, body = schema::Endpoint),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant), request_body = schema::EndpointSpec, responses(
+    (status = 201, description = "The endpoint, which is durable", body = schema::Endpoint),
+    Overloaded,
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -48,9 +52,9 @@ pub(super) async fn create(
 
 /// List a tenant's endpoints by id.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints", tag = "endpoints", operation_id = "listEndpoints",
-    params(("tenant" = String, Path), schema::Paging), responses(
-    (status = 200, body = Page<schema::Endpoint>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-read"])),
+    params(schema::InTenant, schema::Paging), responses(
+    (status = 200, description = "A page of endpoints", body = Page<schema::Endpoint>),
 ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -70,11 +74,11 @@ pub(super) async fn list(
     Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
 }
 
-/// Read an endpoint.
+/// Read an endpoint: how it is set, and how it stands.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "getEndpoint",
-    params(("tenant" = String, Path), ("id" = String, Path)), responses(
-    (status = 200, body = schema::Endpoint),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-read"])),
+    params(schema::InTenant, schema::OfEndpoint), responses(
+    (status = 200, description = "The endpoint", body = schema::Endpoint),
 ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -95,12 +99,13 @@ pub(super) async fn get(
 /// name of a call, and no id (405). An endpoint that is made under the id of a removed one is another one: its sequence begins
 /// anew.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "putEndpoint",
-    params(("tenant" = String, Path), ("id" = String, Path, description = "1 to 128 of A-Z a-z 0-9 . _ : -")),
-    request_body = schema::EndpointSpec, responses(
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint),
+    request_body = schema::EndpointReplacement, responses(
     (status = 200, body = schema::Endpoint, description = "Replaced"),
     (status = 201, body = schema::Endpoint, description = "Made"),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 405, description = "`match` is the name of a call, and no id."),
+    Overloaded,
 ))]
 pub(super) async fn put(
     State(app): State<App>,
@@ -123,14 +128,18 @@ pub(super) async fn put(
     Ok(answer(status, &shown(&tenant, &endpoint)))
 }
 
-/// Change an endpoint by a JSON merge patch (RFC 7396). Absent fields stay, secrets too; null goes back to the default.
+/// Change an endpoint by a JSON merge patch (RFC 7396).
+///
+/// Fields that are not given stay, secrets too; null goes back to the default. Where the URL moves to another host, the credential must
+/// come with it. URL, credentials and secret are in force for the next attempt, also of what is pending; filters and types for what is
+/// accepted from then on.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "patchEndpoint",
-    params(("tenant" = String, Path), ("id" = String, Path)),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint),
     request_body(content((schema::EndpointPatch = "application/merge-patch+json"), (schema::EndpointPatch = "application/json"))),
     responses(
-    (status = 200, body = schema::Endpoint),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 200, description = "The endpoint as it is now", body = schema::Endpoint),
+    Overloaded,
 ))]
 pub(super) async fn patch(
     State(app): State<App>,
@@ -150,12 +159,12 @@ pub(super) async fn patch(
     Ok(answer(StatusCode::OK, &shown(&tenant, &changed)))
 }
 
-/// Remove an endpoint. What it is still owed is cancelled.
+/// Remove an endpoint. What it is still owed is cancelled; its deliveries stay in the log.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/endpoints/{id}", tag = "endpoints", operation_id = "deleteEndpoint",
-    params(("tenant" = String, Path), ("id" = String, Path)), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint), responses(
+    (status = 204, description = "It is removed"),
+    Overloaded,
 ))]
 pub(super) async fn delete(
     State(app): State<App>,
@@ -170,10 +179,12 @@ pub(super) async fn delete(
 }
 
 /// Read the signing secret in clear.
+///
+/// During a rotation it is the new one.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/secret", tag = "endpoints", operation_id = "getEndpointSecret",
-    params(("tenant" = String, Path), ("id" = String, Path)), responses(
-    (status = 200, body = schema::Secret),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint), responses(
+    (status = 200, description = "The secret; not to be cached", body = schema::Secret),
 ))]
 pub(super) async fn secret(
     State(app): State<App>,
@@ -191,11 +202,12 @@ pub(super) async fn secret(
 ///
 /// Rotating again within that time keeps those that still sign, the newest three of them at most. A body is not needed.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/secret/rotate", tag = "endpoints",
-    operation_id = "rotateEndpointSecret", params(("tenant" = String, Path), ("id" = String, Path)),
+    operation_id = "rotateEndpointSecret",
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint),
     request_body = Option<schema::RotationSpec>, responses(
-    (status = 200, body = schema::Secret),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 200, description = "The new secret; not to be cached", body = schema::Secret),
+    Overloaded,
 ))]
 pub(super) async fn rotate(
     State(app): State<App>,
@@ -211,11 +223,13 @@ pub(super) async fn rotate(
     Ok(super::secret_json(StatusCode::OK, &json!({"secret": rotation.secret.reveal()})))
 }
 
-/// Tell of each endpoint whether an event would be owed to it, and why (not). Nothing is published.
+/// Tell of each endpoint whether an event would be owed to it, and why (not).
+///
+/// Nothing is published. The body may be as large as an event.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/match", tag = "endpoints", operation_id = "matchEndpoints",
-    params(("tenant" = String, Path), schema::Paging), request_body = schema::EventSample, responses(
-    (status = 200, body = Page<schema::Match>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-read"])),
+    params(schema::InTenant, schema::Paging), request_body = schema::EventSample, responses(
+    (status = 200, description = "A page of endpoints, each with its verdict", body = Page<schema::Match>),
 ))]
 pub(super) async fn find_matches(
     State(app): State<App>,
@@ -246,10 +260,13 @@ pub(super) async fn find_matches(
 /// Tests are bounded: ten at once and then one every two seconds for a tenant, and for a host and port, whoever asks, twenty
 /// at once and then one a second.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/test", tag = "endpoints", operation_id = "testEndpoint",
-    params(("tenant" = String, Path), ("id" = String, Path)), request_body = schema::TestSpec, responses(
-    (status = 200, body = AttemptBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint), request_body = schema::TestSpec, responses(
+    (status = 200, description = "The attempt, whatever came of it", body = AttemptBody),
+    (status = 409, description = "The endpoint cannot be made ready, `detail` says why."),
+    (status = 429, description = "Too many tests were asked for by this tenant, or for this host and port; or too many wrong \
+        tokens come from this address."),
+    Overloaded,
 ))]
 pub(super) async fn test(
     State(app): State<App>,

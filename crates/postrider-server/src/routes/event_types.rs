@@ -20,7 +20,8 @@ use super::{Page, json as answer, nothing};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cursor::{self, List};
-use crate::problem::{Kind, Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::{body, schema, view};
 
@@ -29,29 +30,38 @@ const MAX_PAGE_BYTES: usize = 4 << 20;
 
 /// An event type as read back.
 #[derive(Serialize, ToSchema)]
-#[schema(as = EventType)]
+#[schema(as = EventType, examples(json!({
+    "type": "card.transaction.authorized", "profile": "standard", "description": "A card was used",
+    "schema": {"type": "object", "required": ["amount"]}, "example": {"amount": 42.50}, "integrations": [],
+    "kind": "notification", "created_at": "2026-11-21T10:54:56.310Z", "updated_at": "2026-11-21T10:54:56.310Z"
+})))]
 pub(super) struct EventTypeBody<'a> {
     /// Its name.
     #[serde(rename = "type")]
+    #[schema(value_type = schema::TypeName)]
     name: &'a str,
     /// Whose catalogue it is in.
+    #[schema(value_type = schema::Profile)]
     profile: &'static str,
     /// What happened when such an event comes.
+    #[schema(required, value_type = Option<schema::Description>)]
     description: Option<&'a str>,
     /// The JSON Schema that its data must fit, as it was given.
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(required, value_type = Option<serde_json::Value>)]
     schema: Option<&'a RawValue>,
     /// Data as it may be, as it was given.
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(required, value_type = Option<serde_json::Value>)]
     example: Option<&'a RawValue>,
     /// The integrations that may subscribe to it; empty for all.
+    #[schema(value_type = Vec<schema::Integration>)]
     integrations: &'a [Box<str>],
-    /// `notification` or `decision`.
     #[schema(value_type = schema::EventKind)]
     kind: &'static str,
     /// When it was made.
+    #[schema(value_type = schema::Time)]
     created_at: String,
     /// When it was last changed.
+    #[schema(value_type = schema::Time)]
     updated_at: String,
 }
 
@@ -78,12 +88,13 @@ impl<'a> From<&'a EventType> for EventTypeBody<'a> {
 /// The schema is JSON Schema 2020-12 and stands alone: a reference that leads out of it is an error, and nothing is
 /// fetched. Events of the type whose data does not fit are refused from then on. `format` is an annotation and checks
 /// nothing. Patterns take linear time, without look-around and references back.
-#[utoipa::path(put, path = "/v1/event-types/{type}", tag = "event types", operation_id = "putEventType", request_body = schema::EventTypeSpec,
-    params(("type" = String, Path, description = "1 to 128 of A-Z a-z 0-9 _ - in segments parted by single dots")), responses(
+#[utoipa::path(put, path = "/v1/event-types/{type}", tag = "event types", operation_id = "putEventType",
+    security(("token" = ["admin"])),
+    request_body = schema::EventTypeSpec,
+    params(schema::OfType), responses(
     (status = 200, body = EventTypeBody, description = "Replaced"),
     (status = 201, body = EventTypeBody, description = "Made"),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    Overloaded,
 ))]
 pub(super) async fn put(
     State(app): State<App>,
@@ -112,10 +123,11 @@ async fn read(body: Bytes) -> Result<EventTypeConfig, Problem> {
     Ok(read??)
 }
 
-/// Read an event type.
-#[utoipa::path(get, path = "/v1/event-types/{type}", tag = "event types", operation_id = "getEventType", params(("type" = String, Path)), responses(
-    (status = 200, body = EventTypeBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+/// Read an event type. Any token may.
+#[utoipa::path(get, path = "/v1/event-types/{type}", tag = "event types", operation_id = "getEventType",
+    security(("token" = [])),
+    params(schema::OfType), responses(
+    (status = 200, description = "The event type", body = EventTypeBody),
 ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -129,10 +141,11 @@ pub(super) async fn get(
 }
 
 /// Remove an event type with its schema. Its events are still accepted.
-#[utoipa::path(delete, path = "/v1/event-types/{type}", tag = "event types", operation_id = "deleteEventType", params(("type" = String, Path)), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+#[utoipa::path(delete, path = "/v1/event-types/{type}", tag = "event types", operation_id = "deleteEventType",
+    security(("token" = ["admin"])),
+    params(schema::OfType), responses(
+    (status = 204, description = "It is removed"),
+    Overloaded,
 ))]
 pub(super) async fn delete(
     State(app): State<App>,
@@ -146,10 +159,11 @@ pub(super) async fn delete(
     Ok(nothing())
 }
 
-/// List the event types by name.
-#[utoipa::path(get, path = "/v1/event-types", tag = "event types", operation_id = "listEventTypes", params(schema::Paging), responses(
-    (status = 200, body = Page<EventTypeBody>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+/// List the event types by name. Any token may.
+#[utoipa::path(get, path = "/v1/event-types", tag = "event types", operation_id = "listEventTypes",
+    security(("token" = [])),
+    params(schema::Paging), responses(
+    (status = 200, description = "A page of event types", body = Page<EventTypeBody>),
 ))]
 pub(super) async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::of(&uri)?;

@@ -16,7 +16,8 @@ use super::json_text;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{self, MediaType};
-use crate::problem::{Kind, Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::schema;
 
@@ -46,17 +47,31 @@ enum Answer {
 /// of it. Data must fit the schema of its event type, if that is registered and has one. A batch of which nothing was
 /// accepted, for want of room or because a quota of the tenant is used up, is answered 503 or 429 like a single event.
 #[utoipa::path(post, path = "/v1/events", tag = "events", operation_id = "publishEvents",
-    params(("Idempotency-Key" = Option<String>, Header,
-        description = "1 to 256 visible ASCII characters; on a batch it stands for `key#index`. The same key with the \
-                       same event leads to the first answer for 24 hours at least, with another event to 409.")),
-    request_body(content(
-        (schema::EventOrBatch = "application/json"),
-        (String = "application/x-ndjson"),
+    security(("token" = ["events-write"])),
+    params(schema::IdempotencyKey),
+    request_body(description = "One event, an array of them, or lines of JSON with one event each", content(
+        (schema::EventOrBatch = "application/json", examples(
+            ("one" = (summary = "One event", value = json!({
+                "tenant": "acme", "type": "card.transaction.authorized", "key": "card-f9e8d7c6",
+                "attributes": {"country": "SE"}, "data": {"amount": 42.50, "currency": "USD"}
+            }))),
+            ("batch" = (summary = "A batch", value = json!([
+                {"tenant": "acme", "type": "card.frozen", "id": "freeze-17", "data": {"card": "f9e8d7c6"}},
+                {"tenant": "acme", "type": "card.unfrozen", "id": "unfreeze-18", "data": {"card": "f9e8d7c6"}}
+            ]))),
+        )),
+        (String = "application/x-ndjson", example = json!(
+            "{\"tenant\":\"acme\",\"type\":\"card.frozen\",\"data\":{}}\n{\"tenant\":\"acme\",\"type\":\"card.unfrozen\",\"data\":{}}\n"
+        )),
     )),
     responses(
-    (status = 202, body = schema::PublishAnswer),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 202, description = "The event and everything owed for it are durable. Of a batch: each item was accepted, or has its \
+        error in its place", body = schema::PublishAnswer),
+    (status = 404, description = "The tenant does not exist, or is not within the token's reach."),
+    (status = 409, description = "The idempotency key, or the event's own id, belongs to another event."),
+    (status = 413, description = "The event, or the batch, is too large. The rest of it is not read, and the connection is closed."),
+    (status = 429, description = "A quota of the tenant is used up; or too many wrong tokens come from this address."),
+    Overloaded,
 ))]
 pub(super) async fn publish(
     State(app): State<App>,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use postrider_core::id::Position;
 use postrider_core::token::Scope;
 use postrider_engine::{FeedEntry, FeedPage, Tenant};
 use serde::Serialize;
@@ -15,7 +16,8 @@ use super::json;
 use super::path::Path;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::{Kind, Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::{schema, view};
 
@@ -26,10 +28,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A part of a feed.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Feed)]
+#[schema(as = Feed, examples(json!({
+    "data": [{
+        "sequence": 4_711, "delivery": "dlv_01m7yvxg0je008kg00000008ac", "status": "pending",
+        "event": {
+            "id": "evt_01m7yvxg0je008kg00000007et", "type": "card.transaction.authorized",
+            "occurred_at": "2026-11-21T10:54:58.031Z", "key": "card-f9e8d7c6", "attributes": {"country": "SE"},
+            "data": {"amount": 42.50, "currency": "USD"}
+        }
+    }],
+    "last_sequence": 4_711
+})))]
 pub(super) struct FeedBody<'a> {
     /// What comes after the sequence that was asked for, oldest first: what retention has removed is not there. It goes on
     /// after the last of these; empty when there is nothing further.
+    #[schema(max_items = 250)]
     data: Vec<EntryBody<'a>>,
     /// The last sequence that the endpoint was given: whoever has come to it has everything.
     last_sequence: u64,
@@ -40,8 +53,10 @@ pub(super) struct FeedBody<'a> {
 #[schema(as = FeedEntry)]
 pub(super) struct EntryBody<'a> {
     /// The endpoint's gapless number for it.
+    #[schema(minimum = 1)]
     sequence: u64,
-    /// The delivery's id, `dlv_…`.
+    /// The delivery's id.
+    #[schema(value_type = schema::DeliveryId)]
     delivery: String,
     /// What has become of it so far.
     #[schema(value_type = schema::Status)]
@@ -55,19 +70,24 @@ pub(super) struct EntryBody<'a> {
 #[schema(as = FeedEvent)]
 pub(super) struct EventBody<'a> {
     /// Its id, as deliveries carry it in `webhook-id`.
+    #[schema(value_type = schema::EventId)]
     id: String,
     /// Its type.
     #[serde(rename = "type")]
+    #[schema(value_type = schema::TypeName)]
     event_type: &'a str,
     /// When it happened.
+    #[schema(value_type = schema::Time)]
     occurred_at: String,
     /// The ordering key.
+    #[schema(required, value_type = Option<schema::OrderingKey>)]
     key: Option<&'a str>,
     /// What it is about; absent unless it was published with a subject.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::SubjectId)]
     subject: Option<&'a str>,
     /// What is told about it, as it was published.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schema::Attributes)]
     attributes: &'a RawValue,
     /// What happened, byte for byte as it was published.
     #[schema(value_type = serde_json::Value)]
@@ -85,7 +105,7 @@ struct Asked {
 impl Asked {
     fn read(uri: &Uri) -> Result<Self, Problem> {
         let mut query = Query::of(uri)?;
-        let after = query.number("after", 0..=u64::MAX).unwrap_or(0);
+        let after = query.number("after", 0..=Position::MAX.0).unwrap_or(0);
         let limit = query.limit();
         let wait = Duration::from_secs(query.number("wait_s", 0..=MAX_WAIT).unwrap_or(0));
         query.finish()?;
@@ -97,10 +117,10 @@ impl Asked {
 ///
 /// With `wait_s` an answer that would be empty is waited for: until there is something, or the time is over.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/feed", tag = "endpoints", operation_id = "readFeed",
-    params(("tenant" = String, Path), ("id" = String, Path), schema::FeedQuery), responses(
-    (status = 200, body = FeedBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhook-events-read"])),
+    params(schema::InTenant, schema::OfEndpoint, schema::FeedQuery), responses(
+    (status = 200, description = "What comes next; empty where there is nothing", body = FeedBody),
+    Overloaded,
 ))]
 pub(super) async fn read(
     State(app): State<App>,
@@ -187,11 +207,13 @@ mod tests {
         assert_eq!((asked.after, asked.limit, asked.wait), (7, 9, Duration::from_secs(30)));
         let asked = read("").unwrap();
         assert_eq!((asked.after, asked.limit, asked.wait), (0, 50, Duration::ZERO));
-        assert_eq!(read(&format!("after={}", u64::MAX)).unwrap().after, u64::MAX);
+        // No sequence is above the last position.
+        assert_eq!(read("after=17592186044415").unwrap().after, Position::MAX.0);
         for bad in [
             "after=-1",
             "after=",
             "after=1.5",
+            "after=17592186044416",
             "after=18446744073709551616",
             "after=evt_1",
             "limit=0",

@@ -10,11 +10,12 @@ use super::{json, json_text};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::openapi;
-use crate::problem::{Problem, ProblemDocument};
+use crate::problem::Problem;
 use crate::query::Query;
 
 /// How the server is.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(examples(json!({"ok": true, "checks": [{"name": "store", "ok": true}]})))]
 pub(super) struct Health {
     /// Whether everything is as it should be.
     ok: bool,
@@ -37,7 +38,7 @@ pub(super) struct Check {
 
 /// Whether the process answers at all.
 #[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "getLiveness", security(()), responses(
-    (status = 200, body = Health),
+    (status = 200, description = "It does", body = Health),
 ))]
 pub(super) async fn healthz() -> Response {
     json_text(StatusCode::OK, r#"{"ok":true}"#)
@@ -45,7 +46,7 @@ pub(super) async fn healthz() -> Response {
 
 /// Whether the store commits and due work is delivered in time.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()), responses(
-    (status = 200, body = Health),
+    (status = 200, description = "Ready", body = Health),
     (status = 503, body = Health, description = "Not ready: a check says why"),
 ))]
 pub(super) async fn readyz(State(app): State<App>) -> Response {
@@ -59,12 +60,11 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     json(status, &Health { ok: readiness.ready, checks })
 }
 
-/// Counts and durations in the Prometheus text format.
-#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "getMetrics", responses(
-    (status = 200, body = String, content_type = "text/plain"),
-    (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
-    (status = 403, body = ProblemDocument, content_type = "application/problem+json"),
-    (status = 404, body = ProblemDocument, content_type = "application/problem+json", description = "Not switched on"),
+/// Counts and durations in the Prometheus text format. For operators.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "getMetrics",
+    security(("token" = ["admin"])), responses(
+    (status = 200, description = "The figures", body = String, content_type = "text/plain"),
+    (status = 404, description = "The server does not count."),
 ))]
 pub(super) async fn metrics(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     caller.may(Scope::Admin)?;

@@ -16,33 +16,46 @@ use super::{Page, json};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cursor::{self, List};
-use crate::problem::{Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::{schema, view};
 
 /// An event in a list.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Event)]
+#[schema(as = Event, examples(json!({
+    "id": "evt_01m7yvxg0je008kg00000007et", "tenant": "acme", "type": "card.transaction.authorized", "key": "card-f9e8d7c6",
+    "subject": null, "attributes": {"country": "SE"}, "occurred_at": "2026-11-21T10:54:58.031Z",
+    "created_at": "2026-11-21T10:54:59.090Z", "expires_at": null, "deliveries": 1
+})))]
 pub(super) struct EventBody<'a> {
-    /// Its id: the publisher's own, or `evt_…`.
+    /// Its id.
+    #[schema(value_type = schema::EventId)]
     id: String,
     /// Whose it is.
+    #[schema(value_type = schema::TenantId)]
     tenant: &'a str,
     /// Its type.
     #[serde(rename = "type")]
+    #[schema(value_type = schema::TypeName)]
     event_type: &'a str,
     /// The ordering key.
+    #[schema(required, value_type = Option<schema::OrderingKey>)]
     key: Option<&'a str>,
     /// What it is about.
+    #[schema(required, value_type = Option<schema::SubjectId>)]
     subject: Option<&'a str>,
     /// What is told about it, as it was published.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schema::Attributes)]
     attributes: &'a RawValue,
     /// When it happened.
+    #[schema(value_type = schema::Time)]
     occurred_at: String,
     /// When it was accepted.
+    #[schema(value_type = schema::Time)]
     created_at: String,
     /// From when on nobody wants it.
+    #[schema(required, value_type = Option<schema::Time>)]
     expires_at: Option<String>,
     /// How many deliveries it owed when it was accepted, as its receipt said: skipped ones are not counted.
     deliveries: usize,
@@ -50,44 +63,68 @@ pub(super) struct EventBody<'a> {
 
 /// One event with its data and its deliveries.
 #[derive(Serialize, ToSchema)]
-#[schema(as = EventDetail)]
+#[schema(as = EventDetail, examples(json!({
+    "id": "evt_01m7yvxg0je008kg00000007et", "tenant": "acme", "type": "card.transaction.authorized", "key": "card-f9e8d7c6",
+    "subject": null, "attributes": {"country": "SE"}, "occurred_at": "2026-11-21T10:54:58.031Z",
+    "created_at": "2026-11-21T10:54:59.090Z", "expires_at": null, "data": {"amount": 42.50, "currency": "USD"},
+    "deliveries": [{
+        "id": "dlv_01m7yvxg0je008kg00000008ac", "tenant": "acme", "event": "evt_01m7yvxg0je008kg00000007et",
+        "endpoint": "ep_01m7yvxdkne5hr0mvpeyw4b0w2", "type": "card.transaction.authorized", "key": "card-f9e8d7c6",
+        "sequence": 4_711, "status": "succeeded", "reason": null, "attempts": 1, "last_status_code": 200,
+        "next_attempt_at": null, "created_at": "2026-11-21T10:54:59.090Z", "finished_at": "2026-11-21T10:54:59.114Z"
+    }],
+    "more": null
+})))]
 pub(super) struct DetailBody<'a> {
-    /// Its id: the publisher's own, or `evt_…`.
+    /// Its id.
+    #[schema(value_type = schema::EventId)]
     id: String,
     /// Whose it is.
+    #[schema(value_type = schema::TenantId)]
     tenant: &'a str,
     /// Its type.
     #[serde(rename = "type")]
+    #[schema(value_type = schema::TypeName)]
     event_type: &'a str,
     /// The ordering key.
+    #[schema(required, value_type = Option<schema::OrderingKey>)]
     key: Option<&'a str>,
     /// What it is about.
+    #[schema(required, value_type = Option<schema::SubjectId>)]
     subject: Option<&'a str>,
     /// What is told about it, as it was published.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schema::Attributes)]
     attributes: &'a RawValue,
     /// When it happened.
+    #[schema(value_type = schema::Time)]
     occurred_at: String,
     /// When it was accepted.
+    #[schema(value_type = schema::Time)]
     created_at: String,
     /// From when on nobody wants it.
+    #[schema(required, value_type = Option<schema::Time>)]
     expires_at: Option<String>,
     /// What happened, byte for byte as it was published.
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
     /// Its deliveries as the log tells them, newest first: one for each endpoint that subscribed to it, skipped ones too; at
     /// most 1,000.
+    #[schema(max_items = 1_000)]
     deliveries: Vec<DeliveryBody<'a>>,
     /// Where there are more deliveries: the path of the list that goes on behind these.
+    #[schema(required)]
     more: Option<String>,
 }
 
 /// List a tenant's events, newest first.
+///
+/// All conditions hold at once. By id, key or subject events are looked up; a type is found by reading on, at most 5,000 events a
+/// page, so that a page may be short, or empty, and still have a next one.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/events", tag = "events", operation_id = "listEvents",
-    params(("tenant" = String, Path), schema::EventQuery, schema::Paging), responses(
-    (status = 200, body = Page<EventBody>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["events-read"])),
+    params(schema::InTenant, schema::EventQuery, schema::Paging), responses(
+    (status = 200, description = "A page of events", body = Page<EventBody>),
+    Overloaded,
 ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -108,10 +145,10 @@ pub(super) async fn list(
 
 /// Read one event, by the publisher's own id or by ours, with the verdict of each endpoint.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/events/{id}", tag = "events", operation_id = "getEvent",
-    params(("tenant" = String, Path), ("id" = String, Path)), responses(
-    (status = 200, body = DetailBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["events-read"])),
+    params(schema::InTenant, schema::OfEvent), responses(
+    (status = 200, description = "The event", body = DetailBody),
+    Overloaded,
 ))]
 pub(super) async fn get(
     State(app): State<App>,

@@ -27,6 +27,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::openapi::ApiDoc;
+use crate::schema;
 
 /// Every route with its description.
 pub(crate) fn router() -> OpenApiRouter<App> {
@@ -94,8 +95,10 @@ fn nothing() -> Response {
 #[derive(Serialize, utoipa::ToSchema)]
 struct Page<T> {
     /// The entries, in the order of the list. May be fewer than `limit` although there is a next page.
+    #[schema(max_items = 250)]
     data: Vec<T>,
     /// Where the next page begins; null at the end.
+    #[schema(required, value_type = Option<schema::Cursor>)]
     next_cursor: Option<String>,
 }
 

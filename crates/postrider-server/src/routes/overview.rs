@@ -12,7 +12,7 @@ use super::{Page, json};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cursor::{self, List};
-use crate::problem::{Problem, ProblemDocument};
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::schema;
 
@@ -20,10 +20,12 @@ use crate::schema;
 const PART: char = '/';
 
 /// List endpoints over all tenants by tenant and id.
+///
+/// A page may be short, or empty, and still have a next one.
 #[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", operation_id = "listAllEndpoints",
+    security(("token" = ["admin"])),
     params(schema::OfTenant, schema::EndpointQuery, schema::Paging), responses(
-    (status = 200, body = Page<schema::Endpoint>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 200, description = "A page of endpoints", body = Page<schema::Endpoint>),
 ))]
 pub(super) async fn endpoints(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     caller.may(Scope::Admin)?;

@@ -19,25 +19,35 @@ use super::{Page, json as answer, nothing};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cursor::{self, List};
-use crate::problem::{Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::{body, schema, view};
 
 /// A replay, and how far it has come.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Replay)]
+#[schema(as = Replay, examples(json!({
+    "id": "rpl_01m7yvxk2pe008kg00000003ad", "tenant": "acme", "endpoint": "ep_01m7yvxdkne5hr0mvpeyw4b0w2",
+    "state": "running", "reason": null, "matched": 1_204, "done": 300, "skipped": 0, "expired": 2, "per_second": 100,
+    "since": "2026-11-20T00:00:00.000Z", "until": null, "sequence_from": null, "sequence_to": null,
+    "statuses": ["failed", "cancelled", "skipped"], "types": null,
+    "created_at": "2026-11-21T10:54:59.090Z", "updated_at": "2026-11-21T10:55:02.104Z", "finished_at": null
+})))]
 pub(super) struct ReplayBody<'a> {
-    /// Its id, `rpl_…`.
+    /// Its id.
+    #[schema(value_type = schema::ReplayId)]
     id: &'a str,
     /// Whose it is.
+    #[schema(value_type = schema::TenantId)]
     tenant: &'a str,
     /// The endpoint's id.
+    #[schema(value_type = schema::EndpointId)]
     endpoint: &'a str,
     /// Whether it goes on.
     #[schema(value_type = schema::ReplayState)]
     state: &'static str,
     /// Why it could not go on.
-    #[schema(value_type = Option<schema::ReplayReason>)]
+    #[schema(required, value_type = Option<schema::ReplayReason>)]
     reason: Option<&'static str>,
     /// Deliveries that were covered when it was made.
     matched: u64,
@@ -49,25 +59,34 @@ pub(super) struct ReplayBody<'a> {
     /// Deliveries that were passed over, since their events have expired.
     expired: u64,
     /// Deliveries that are let go a second, at most.
+    #[schema(minimum = 1, maximum = 10_000)]
     per_second: u32,
     /// Accepted at this time or later.
+    #[schema(required, value_type = Option<schema::Time>)]
     since: Option<String>,
     /// Accepted before this time.
+    #[schema(required, value_type = Option<schema::Time>)]
     until: Option<String>,
     /// With this sequence number or a later one.
+    #[schema(required, minimum = 1)]
     sequence_from: Option<u64>,
     /// With this sequence number or an earlier one.
+    #[schema(required, minimum = 1)]
     sequence_to: Option<u64>,
     /// With one of these verdicts.
     #[schema(value_type = Vec<schema::Verdict>)]
     statuses: Vec<&'static str>,
     /// Of these types; null: of any.
+    #[schema(required, value_type = Option<Vec<schema::TypePattern>>)]
     types: Option<Vec<String>>,
     /// When it was made.
+    #[schema(value_type = schema::Time)]
     created_at: String,
     /// When it last went on.
+    #[schema(value_type = schema::Time)]
     updated_at: String,
     /// When it ended.
+    #[schema(required, value_type = Option<schema::Time>)]
     finished_at: Option<String>,
 }
 
@@ -102,14 +121,17 @@ impl<'a> ReplayBody<'a> {
     }
 }
 
-/// Deliver many again: what did not arrive in a range of time or of sequence numbers. They go out at a pace of their own,
-/// below what is accepted meanwhile. With `dry_run` they are only counted.
+/// Deliver many again.
+///
+/// What did not arrive in a range of time or of sequence numbers goes out at a pace of its own, below what is accepted meanwhile. With
+/// `dry_run` it is only counted.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/replays", tag = "replays", operation_id = "createReplay",
-    params(("tenant" = String, Path), ("id" = String, Path)), request_body = schema::ReplaySpec, responses(
-    (status = 200, description = "With `dry_run`: how many there are.", body = schema::ReplayCount),
-    (status = 202, description = "It is durable, and has begun.", body = ReplayBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint), request_body = schema::ReplaySpec, responses(
+    (status = 200, description = "With `dry_run`: how many there are", body = schema::ReplayCount),
+    (status = 202, description = "It has begun, which is durable", body = ReplayBody),
+    (status = 409, description = "The endpoint is disabled, four of its replays run, or sixteen of the tenant's."),
+    Overloaded,
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -129,12 +151,14 @@ pub(super) async fn create(
     Ok(answer(StatusCode::ACCEPTED, &ReplayBody::new(tenant.id.as_str(), &id, &begun)))
 }
 
-/// List an endpoint's replays, newest first. The last hundred that ended are kept, for 30 days.
+/// List an endpoint's replays, newest first.
+///
+/// The last hundred that ended are kept, for 30 days.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/replays", tag = "replays", operation_id = "listReplays",
-    params(("tenant" = String, Path), ("id" = String, Path), schema::Paging), responses(
-    (status = 200, body = Page<ReplayBody>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint, schema::Paging), responses(
+    (status = 200, description = "A page of replays", body = Page<ReplayBody>),
+    Overloaded,
 ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -160,10 +184,10 @@ pub(super) async fn list(
 
 /// Read a replay: how far it has come.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/replays/{replay}", tag = "replays", operation_id = "getReplay",
-    params(("tenant" = String, Path), ("id" = String, Path), ("replay" = String, Path)), responses(
-    (status = 200, body = ReplayBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint, schema::OfReplay), responses(
+    (status = 200, description = "The replay", body = ReplayBody),
+    Overloaded,
 ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -179,10 +203,11 @@ pub(super) async fn get(
 
 /// Cancel a replay: it lets nothing more go. What it let go before goes on.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/endpoints/{id}/replays/{replay}", tag = "replays", operation_id = "cancelReplay",
-    params(("tenant" = String, Path), ("id" = String, Path), ("replay" = String, Path)), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint, schema::OfReplay), responses(
+    (status = 204, description = "It is cancelled, which is durable"),
+    (status = 409, description = "It has come to its end."),
+    Overloaded,
 ))]
 pub(super) async fn cancel(
     State(app): State<App>,

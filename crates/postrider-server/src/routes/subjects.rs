@@ -16,21 +16,29 @@ use super::path::Path;
 use super::{json as answer, nothing};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::{Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::{body, schema};
 
 /// A card or an account, and whose it is.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Subject)]
+#[schema(as = Subject, examples(json!({
+    "id": "card-f9e8d7c6", "tenants": ["acme", "loyalty-club"], "created_at": "2026-11-21T10:54:56.310Z",
+    "updated_at": "2026-11-21T10:54:56.310Z"
+})))]
 pub(super) struct SubjectBody<'a> {
     /// Its id.
+    #[schema(value_type = schema::SubjectId)]
     id: &'a str,
     /// The tenants that it belongs to, and that are there.
+    #[schema(value_type = Vec<schema::TenantId>)]
     tenants: Vec<&'a str>,
     /// When it was made.
+    #[schema(value_type = schema::Time)]
     created_at: String,
     /// When it was last changed.
+    #[schema(value_type = schema::Time)]
     updated_at: String,
 }
 
@@ -46,12 +54,13 @@ impl<'a> From<&'a Subject> for SubjectBody<'a> {
 }
 
 /// Make a subject, or give it to other tenants. Events that are published by it go to all of them.
-#[utoipa::path(put, path = "/v1/subjects/{subject}", tag = "subjects", operation_id = "putSubject", request_body = schema::SubjectSpec,
-    params(("subject" = String, Path, description = "1 to 128 of A-Z a-z 0-9 . _ : -")), responses(
+#[utoipa::path(put, path = "/v1/subjects/{subject}", tag = "subjects", operation_id = "putSubject",
+    security(("token" = ["admin"])),
+    request_body = schema::SubjectSpec,
+    params(schema::OfSubject), responses(
     (status = 200, body = SubjectBody, description = "Replaced"),
     (status = 201, body = SubjectBody, description = "Made"),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    Overloaded,
 ))]
 pub(super) async fn put(
     State(app): State<App>,
@@ -70,10 +79,11 @@ pub(super) async fn put(
 }
 
 /// Read a subject.
-#[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "subjects", operation_id = "getSubject", params(("subject" = String, Path)), responses(
-    (status = 200, body = SubjectBody),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "subjects", operation_id = "getSubject",
+    security(("token" = ["admin"])),
+    params(schema::OfSubject), responses(
+    (status = 200, description = "The subject", body = SubjectBody),
+    Overloaded,
 ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -87,10 +97,11 @@ pub(super) async fn get(
 }
 
 /// Remove a subject. Its events stay; no more are published by it.
-#[utoipa::path(delete, path = "/v1/subjects/{subject}", tag = "subjects", operation_id = "deleteSubject", params(("subject" = String, Path)), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+#[utoipa::path(delete, path = "/v1/subjects/{subject}", tag = "subjects", operation_id = "deleteSubject",
+    security(("token" = ["admin"])),
+    params(schema::OfSubject), responses(
+    (status = 204, description = "It is removed"),
+    Overloaded,
 ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -17,17 +17,21 @@ use super::{Page, nothing};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cursor::{self, List};
-use crate::problem::{Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::{body, schema, view};
 
 /// Make a tenant, or replace what it is set to.
-#[utoipa::path(put, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "putTenant", request_body = schema::TenantSpec,
-    params(("tenant" = String, Path, description = "1 to 128 of A-Z a-z 0-9 . _ : -")), responses(
+///
+/// What is not given goes back to its default. The operator's own tenant, `_operator`, is there from the first start.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "putTenant",
+    security(("token" = ["admin"])),
+    request_body = schema::TenantSpec,
+    params(schema::InTenant), responses(
     (status = 200, body = schema::Tenant, description = "Replaced"),
     (status = 201, body = schema::Tenant, description = "Made"),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    Overloaded,
 ))]
 pub(super) async fn put(
     State(app): State<App>,
@@ -45,9 +49,10 @@ pub(super) async fn put(
 }
 
 /// Read a tenant.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "getTenant", params(("tenant" = String, Path)), responses(
-    (status = 200, body = schema::Tenant),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "getTenant",
+    security(("token" = ["admin"])),
+    params(schema::InTenant), responses(
+    (status = 200, description = "The tenant", body = schema::Tenant),
 ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -55,16 +60,22 @@ pub(super) async fn get(
     Path(tenant): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
+    // A call of the operator's, which tells nobody else whether the tenant is there.
+    caller.may(Scope::Admin)?;
     let tenant = caller.tenant(&app, &tenant, Scope::Admin)?;
     Query::none(&uri)?;
     Ok(super::json(StatusCode::OK, &shown(&tenant)?))
 }
 
-/// Remove a tenant with its endpoints and tokens. What is still owed is cancelled.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "deleteTenant", params(("tenant" = String, Path)), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+/// Remove a tenant with its endpoints and tokens.
+///
+/// What is still owed is cancelled. Nothing of it revives where a tenant is made again under its id.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "deleteTenant",
+    security(("token" = ["admin"])),
+    params(schema::InTenant), responses(
+    (status = 204, description = "It is removed"),
+    (status = 409, description = "It is the operator's own tenant, which stays."),
+    Overloaded,
 ))]
 pub(super) async fn delete(
     State(app): State<App>,
@@ -72,6 +83,8 @@ pub(super) async fn delete(
     Path(tenant): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
+    // A call of the operator's, which tells nobody else whether the tenant is there.
+    caller.may(Scope::Admin)?;
     let tenant = caller.tenant(&app, &tenant, Scope::Admin)?;
     Query::none(&uri)?;
     app.engine().delete_tenant(tenant.no).await?;
@@ -79,9 +92,10 @@ pub(super) async fn delete(
 }
 
 /// List the tenants by id.
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", operation_id = "listTenants", params(schema::Paging), responses(
-    (status = 200, body = Page<schema::Tenant>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", operation_id = "listTenants",
+    security(("token" = ["admin"])),
+    params(schema::Paging), responses(
+    (status = 200, description = "A page of tenants", body = Page<schema::Tenant>),
 ))]
 pub(super) async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     caller.may(Scope::Admin)?;

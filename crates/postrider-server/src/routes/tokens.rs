@@ -14,15 +14,19 @@ use super::{Page, json, nothing, secret_json};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cursor::{self, List};
-use crate::problem::{Problem, ProblemDocument};
+use crate::openapi::Overloaded;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::{body, schema, view};
 
 /// Make a token. Its text is shown this once.
-#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", operation_id = "createToken", request_body = schema::TokenSpec, responses(
-    (status = 201, body = schema::CreatedToken),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+///
+/// The server keeps only a hash of it. Bound to a tenant that does not exist, or ended already, it is refused (422).
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", operation_id = "createToken",
+    security(("token" = ["admin"])),
+    request_body = schema::TokenSpec, responses(
+    (status = 201, description = "The token; not to be cached", body = schema::CreatedToken),
+    Overloaded,
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -39,9 +43,10 @@ pub(super) async fn create(
 }
 
 /// List the tokens, without their texts.
-#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", operation_id = "listTokens", params(schema::Paging), responses(
-    (status = 200, body = Page<schema::Token>),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", operation_id = "listTokens",
+    security(("token" = ["admin"])),
+    params(schema::Paging), responses(
+    (status = 200, description = "A page of tokens", body = Page<schema::Token>),
 ))]
 pub(super) async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     caller.may(Scope::Admin)?;
@@ -56,10 +61,12 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Re
 }
 
 /// Revoke a token, at once.
-#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "deleteToken", params(("id" = String, Path)), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "deleteToken",
+    security(("token" = ["admin"])),
+    params(schema::OfToken), responses(
+    (status = 204, description = "It is revoked"),
+    (status = 409, description = "It is the operator's own token, which the configuration sets."),
+    Overloaded,
 ))]
 pub(super) async fn delete(
     State(app): State<App>,

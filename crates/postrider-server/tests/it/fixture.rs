@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::contract;
+
 /// The operator's token.
 pub(crate) const ADMIN: &str = "operator-token-of-thirty-two-characters";
 /// Bytes of one event, and of a batch, at most.
@@ -164,7 +166,9 @@ impl Server {
         }
         let (parts, body) = self.client.request(request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, bytes }
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, bytes };
+        contract::check(method, path, &answer);
+        answer
     }
 
     /// Calls as the operator, and expects a status.

@@ -3,7 +3,9 @@
 
 mod api;
 mod connection;
+mod contract;
 mod endpoints;
+mod examples;
 mod fixture;
 mod lookup;
 mod replays;

@@ -3,6 +3,7 @@
 mod access;
 mod batches;
 mod breaker;
+mod contract;
 mod crashes;
 mod delivery;
 mod disk;
@@ -33,6 +34,7 @@ mod secrets;
 mod start;
 mod subjects;
 mod tls;
+mod walk;
 
 mod abuse_callers;
 mod abuse_cards;

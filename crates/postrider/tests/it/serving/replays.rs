@@ -95,6 +95,98 @@ async fn only_what_did_not_arrive_is_replayed_once_and_told_as_a_replay() {
 }
 
 #[tokio::test]
+async fn every_condition_of_a_replay_chooses_alone_and_with_others() {
+    let server = server().await;
+    let receiver = Receiver::start().await;
+    receiver.script(|r| Reply::status(if r.event().starts_with("bad") { 400 } else { 204 }));
+    let acme = server.tenant("acme").await;
+    let endpoint = acme.endpoint(json!({"url": receiver.url()})).await;
+    let mut accepted = Vec::new();
+    for (id, event_type) in
+        [("bad1", "card.a"), ("good2", "card.b"), ("bad3", "account.a"), ("good4", "card.a")]
+    {
+        acme.publish(json!({"id": id, "type": event_type})).await;
+        let status = if id.starts_with("bad") { "failed" } else { "succeeded" };
+        accepted.push(acme.wait_for_status(id, status).await["created_at"].clone());
+    }
+    let count = async |conditions: Value| {
+        let mut body = json!({"sequence_from": 1, "dry_run": true});
+        body.as_object_mut().unwrap().extend(conditions.as_object().unwrap().clone());
+        acme.api.post(&format!("{}/replays", endpoint.path), &body).await
+    };
+    for (conditions, matched) in [
+        (json!({}), 2),
+        (json!({"statuses": ["succeeded"]}), 2),
+        (json!({"statuses": ["succeeded", "failed"]}), 4),
+        (json!({"statuses": ["cancelled", "skipped"]}), 0),
+        (json!({"sequence_from": 2}), 1),
+        (json!({"sequence_to": 1}), 1),
+        (json!({"types": ["card.*"]}), 1),
+        (json!({"types": ["card.*", "account.a"]}), 2),
+        (json!({"types": ["*"], "statuses": ["succeeded", "failed"]}), 4),
+        (json!({"since": accepted[1]}), 1),
+        (json!({"since": accepted[0], "until": accepted[2]}), 1),
+        (json!({"sequence_from": null, "since": accepted[0]}), 2),
+        (json!({"since": accepted[1], "statuses": ["succeeded"], "types": ["card.a"], "sequence_to": 4}), 1),
+    ] {
+        assert_eq!(count(conditions.clone()).await.ok(200), json!({"matched": matched}), "{conditions}");
+    }
+    for (conditions, pointer) in [
+        (json!({"statuses": ["pending"]}), "/statuses/0"),
+        (json!({"statuses": []}), "/statuses"),
+        (json!({"types": ["card.*.x"]}), "/types/0"),
+        (json!({"since": "yesterday"}), "/since"),
+        (json!({"since": accepted[1], "until": accepted[0]}), "/until"),
+        (json!({"sequence_from": 0}), "/sequence_from"),
+        (json!({"sequence_from": 2, "sequence_to": 1}), "/sequence_to"),
+        (json!({"sequence_from": null}), "/since"),
+        (json!({"per_second": 0}), "/per_second"),
+        (json!({"per_second": 10_001}), "/per_second"),
+        (json!({"dry_run": "yes"}), "/dry_run"),
+        (json!({"typs": ["card.*"]}), "/typs"),
+    ] {
+        assert_eq!(count(conditions.clone()).await.pointers(), [pointer.to_owned()].into(), "{conditions}");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_that_cannot_be_is_refused_with_what_stands_in_its_way() {
+    let server = server().await;
+    let receiver = Receiver::start().await;
+    receiver.answer(Reply::status(400));
+    let acme = server.tenant("acme").await;
+    let endpoint = acme.endpoint(json!({"url": receiver.url()})).await;
+    let path = format!("{}/replays", endpoint.path);
+    for n in 0..4 {
+        acme.publish(json!({"id": format!("bad{n}")})).await;
+        acme.wait_for_status(&format!("bad{n}"), "failed").await;
+    }
+    let done = replay(&acme, &endpoint, json!({"sequence_from": 1_000})).await;
+    let one = |replay: &Value| format!("{path}/{}", replay["id"].as_str().unwrap());
+    assert!(acme.api.delete(&one(&done)).await.problem(409)["detail"].as_str().unwrap().contains("done"));
+    let slow = json!({"sequence_from": 1, "per_second": 1});
+    let mut running = Vec::new();
+    for _ in 0..4 {
+        running.push(replay(&acme, &endpoint, slow.clone()).await);
+    }
+    let fifth = acme.api.post(&path, &slow).await.problem(409);
+    assert!(fifth["detail"].as_str().unwrap().contains("four"), "{fifth}");
+    for replay in &running {
+        acme.api.delete(&one(replay)).await.ok(204);
+        acme.api.delete(&one(replay)).await.ok(204);
+        assert_eq!(acme.api.get(&one(replay)).await.ok(200)["state"], "cancelled");
+    }
+    let listed = acme.api.whole(&path, 2).await;
+    let ids: Vec<_> = listed.iter().map(|replay| &replay["id"]).collect();
+    assert_eq!(ids, running.iter().rev().chain([&done]).map(|replay| &replay["id"]).collect::<Vec<_>>());
+    acme.api.get(&format!("{path}?limit=0")).await.problem(422);
+    acme.api.get(&format!("{path}/rpl_0")).await.problem(404);
+    disable(&acme, &endpoint, &receiver).await;
+    let refused = acme.api.post(&path, &slow).await.problem(409);
+    assert!(refused["detail"].as_str().unwrap().contains("disabled"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_replay_by_sequence_takes_what_was_skipped_in_lanes() {
     let server = server().await;
     let receiver = Receiver::start().await;
