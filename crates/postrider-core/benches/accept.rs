@@ -97,6 +97,7 @@ fn publication(data: &Bytes) -> Publication {
         data: data.clone(),
         idempotency: None,
         body: None,
+        unfit: Vec::new(),
     }
 }
 

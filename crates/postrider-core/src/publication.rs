@@ -35,6 +35,9 @@ pub struct Publication {
     pub idempotency: Option<KeyHash>,
     /// The hash of the body that `idempotency` or `own_id` stand for: the same key with another body is a conflict.
     pub body: Option<KeyHash>,
+    /// Why it may not be accepted as a new event. Whether it is one is known only when its keys are looked up: what was accepted
+    /// before gets its first answer again, whatever its type asks for now.
+    pub unfit: Vec<Fault>,
 }
 
 impl Publication {
@@ -104,6 +107,9 @@ pub enum Refusal {
         /// When trying again may help.
         retry_after: Duration,
     },
+    /// It is new, and its data does not fit its type, in these places.
+    #[error("the event does not fit its type")]
+    Unfit(Vec<Fault>),
     /// It holds what its tenant's [card policy](crate::card::CardPolicy) refuses, in these places.
     #[error("the event holds card data")]
     CardData(Vec<Fault>),
@@ -126,6 +132,7 @@ mod tests {
             data: Bytes::from_static(data.as_bytes()),
             idempotency: None,
             body: None,
+            unfit: Vec::new(),
         }
     }
 

@@ -29,6 +29,15 @@ impl Engine {
         refused
     }
 
+    /// The faults for which a tenant's policy refuses an event, if it does.
+    pub fn refused_card_data(&self, item: &Publication) -> Option<Vec<Fault>> {
+        if !card::is_suspicious(item) {
+            return None;
+        }
+        let tenant = self.directory().tenant_by_no(item.tenant)?;
+        tenant.cards.admit(&mut item.clone()).err()
+    }
+
     fn admit(&self, item: &mut Publication) -> Result<(), Vec<Fault>> {
         if !card::is_suspicious(item) {
             return Ok(());

@@ -118,7 +118,9 @@ impl Engine {
                 Ok(_) => edits.push(Edit::RemoveNotice { due: row.due, position: row.position }),
                 Err(Refusal::Conflict(why)) => edits.push(set_aside(row, why)),
                 // Names and reasons hold none: whoever made it is at fault.
-                Err(refusal @ Refusal::CardData(_)) => edits.push(set_aside(row, &refusal.to_string())),
+                Err(refusal @ (Refusal::CardData(_) | Refusal::Unfit(_))) => {
+                    edits.push(set_aside(row, &refusal.to_string()))
+                }
                 // There will be room later.
                 Err(Refusal::Overloaded(_) | Refusal::OverQuota { .. }) => {}
             }
@@ -148,6 +150,7 @@ impl Engine {
             idempotency: None,
             // The names may be others when it is published again, the notice is the same.
             body: Some(KeyHash::body(&row.doc)),
+            unfit: Vec::new(),
         }
     }
 }

@@ -91,6 +91,12 @@ impl Problem {
         Self::invalid(vec![Fault::new(pointer, detail)])
     }
 
+    /// The same, with what else is to be known of it.
+    pub(crate) fn explained(mut self, more: &str) -> Self {
+        self.detail = format!("{}: {more}", self.detail).into();
+        self
+    }
+
     /// The same, seen from a body in which what is at fault stands at `prefix` (a JSON pointer).
     pub(crate) fn under(mut self, prefix: &str) -> Self {
         for fault in &mut self.errors {
@@ -192,7 +198,7 @@ impl From<Refusal> for Problem {
             Refusal::Conflict(detail) => Self::new(Kind::Conflict, detail),
             Refusal::Overloaded(detail) => Self::new(Kind::Overloaded, detail),
             Refusal::OverQuota { retry_after, .. } => Self::too_many(refusal.to_string(), retry_after),
-            Refusal::CardData(faults) => Self::invalid(faults),
+            Refusal::Unfit(faults) | Refusal::CardData(faults) => Self::invalid(faults),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) enum Secret {
 }
 
 /// Names that end so.
-const ENDINGS: [(&str, Secret); 36] = [
+const ENDINGS: [(&str, Secret); 41] = [
     ("cvv", Secret::Code),
     ("cvv1", Secret::Code),
     ("cvv2", Secret::Code),
@@ -45,6 +45,11 @@ const ENDINGS: [(&str, Secret); 36] = [
     ("oldpin", Secret::Pin),
     ("currentpin", Secret::Pin),
     ("encryptedpin", Secret::Pin),
+    ("atmpin", Secret::Pin),
+    ("userpin", Secret::Pin),
+    ("customerpin", Secret::Pin),
+    ("confirmpin", Secret::Pin),
+    ("onlinepin", Secret::Pin),
     ("pindata", Secret::Pin),
     ("track1", Secret::Track),
     ("track2", Secret::Track),
@@ -193,6 +198,8 @@ mod tests {
             ("pin", Some(Secret::Pin)),
             ("PIN", Some(Secret::Pin)),
             ("pin_block", Some(Secret::Pin)),
+            ("atm_pin", Some(Secret::Pin)),
+            ("confirmPin", Some(Secret::Pin)),
             ("pinBlock", Some(Secret::Pin)),
             ("track1", Some(Secret::Track)),
             ("Track_2", Some(Secret::Track)),

@@ -376,6 +376,11 @@ impl<R> Node<R> {
                 }
                 continue;
             }
+            if !publication.unfit.is_empty() {
+                self.common.counts.refused += 1;
+                self.intake.answer(call, index, Err(Refusal::Unfit(publication.unfit)), effects);
+                continue;
+            }
             let position = self.intake.next;
             let shard = &mut self.shards[usize::from(ShardNo::of(publication.tenant).0)];
             let event = match shard.accept(publication, position, now, self.common.config.backlog_max) {

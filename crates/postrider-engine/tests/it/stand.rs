@@ -179,6 +179,7 @@ pub(crate) fn publication(tenant: TenantNo, id: &str) -> Publication {
         data: Bytes::from_static(b"{}"),
         idempotency: None,
         body: Some(KeyHash::body(id.as_bytes())),
+        unfit: Vec::new(),
     }
 }
 

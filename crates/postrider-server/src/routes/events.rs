@@ -182,22 +182,36 @@ fn gather(
 ) -> Result<Answer, Problem> {
     let mut next = || answers.next().unwrap_or(Err(Refusal::Overloaded("the engine stopped")));
     let Some(tenants) = shared else { return Ok(Answer::One(next()?)) };
-    let (mut receipts, mut refusals) = (Vec::with_capacity(tenants.len()), Vec::new());
+    let mut receipts = Vec::with_capacity(tenants.len());
+    let mut refusals = Vec::new();
     for tenant in tenants {
         match next() {
             Ok(receipt) => receipts.push((tenant, receipt)),
-            Err(refusal) => refusals.push(refusal),
+            Err(refusal) => refusals.push((tenant, refusal)),
         }
     }
     let lasts = |refusal: &Refusal| match refusal {
         Refusal::Overloaded(_) => 0,
         Refusal::OverQuota { .. } => 1,
-        Refusal::Conflict(_) | Refusal::CardData(_) => 2,
+        Refusal::Conflict(_) | Refusal::Unfit(_) | Refusal::CardData(_) => 2,
     };
-    match refusals.into_iter().min_by_key(lasts) {
-        Some(refusal) => Err(refusal.into()),
+    match refusals.into_iter().min_by_key(|(_, refusal)| lasts(refusal)) {
+        Some((tenant, refusal)) => Err(Problem::from(refusal).explained(&partly(&tenant, &receipts))),
         None => Ok(Answer::Shared(receipts)),
     }
+}
+
+/// What is said of a subject's event that not all of its tenants got.
+fn partly(refused: &TenantId, receipts: &[(TenantId, Receipt)]) -> String {
+    if receipts.is_empty() {
+        return format!("refused for {refused}, stored for no tenant of the subject");
+    }
+    let stored: Vec<&str> = receipts.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    format!(
+        "refused for {refused}, stored for {}; the same event with the same Idempotency-Key or id completes it, without one it \
+         is stored again",
+        stored.join(", ")
+    )
 }
 
 /// What turned a whole batch away for a while, an overload or a quota: nothing of it was accepted, so its publisher should

@@ -36,7 +36,8 @@ pub(crate) struct Integration(String);
 pub(crate) struct EventTypeSpec {
     /// What happened when such an event comes.
     description: Option<Description>,
-    /// A JSON Schema (2020-12) that its data must fit: at most 64 KiB and 64 patterns, all references inside of it.
+    /// A JSON Schema (2020-12) that its data must fit: at most 64 KiB and 64 patterns, all references inside of it. Its
+    /// bounds of numbers (`minimum`, `multipleOf` ...) are IEEE doubles.
     #[schema(value_type = Option<Object>)]
     schema: Option<()>,
     /// Data as it may be, which fits the schema; at most 64 KiB. Sent by tests, byte for byte.

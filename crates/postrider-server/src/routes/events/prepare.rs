@@ -6,7 +6,7 @@ use bytes::Bytes;
 use postrider_core::event::NewEvent;
 use postrider_core::fault::Fault;
 use postrider_core::id::{SubjectId, TenantId, TenantNo};
-use postrider_core::publication::Publication;
+use postrider_core::publication::{Publication, Refusal};
 use postrider_core::record::KeyHash;
 use postrider_engine::Subject;
 
@@ -62,10 +62,12 @@ pub(super) fn prepare(
     at: Option<usize>,
 ) -> Result<Prepared, Problem> {
     let owners = Owners::of(app, caller, subjects, event, at)?;
-    app.engine().check_data(&event.event_type, &event.data).map_err(|faults| {
-        let below = |fault: Fault| Fault::new(pointer(at, &format!("/data{}", fault.pointer)), fault.detail);
-        Problem::invalid(faults.into_iter().map(below).collect())
-    })?;
+    let unfit = app.engine().check_data(&event.event_type, &event.data).err().unwrap_or_default();
+    let within = |fault: Fault| Fault::new(format!("/data{}", fault.pointer), fault.detail);
+    let unfit: Vec<Fault> = unfit.into_iter().map(within).collect();
+    if !unfit.is_empty() && key.is_none() && event.own_id.is_none() {
+        return Err(Problem::invalid(unfit).under(&pointer(at, "")));
+    }
     // Copies: a slice would keep the whole body, and the buffer it was read into, as long as the event. All tenants share them.
     let (attributes, data) = (Bytes::copy_from_slice(&event.attributes), Bytes::copy_from_slice(&event.data));
     let publication = |id: &TenantId, tenant: TenantNo| {
@@ -84,6 +86,7 @@ pub(super) fn prepare(
             data: data.clone(),
             idempotency: key.map(|key| KeyHash::idempotency(tenant, key)),
             body: None,
+            unfit: unfit.clone(),
         };
         if key.is_some() || event.own_id.is_some() {
             publication.body = Some(publication.fingerprint(id.as_str()));
@@ -94,12 +97,13 @@ pub(super) fn prepare(
         Owners::One(id, tenant) => Prepared { publications: vec![publication(id, tenant)?], shared: None },
         Owners::Shared(subject) => {
             let tenants = || subject.tenants.iter();
-            Prepared {
-                publications: tenants()
-                    .map(|tenant| publication(&tenant.id, tenant.no))
-                    .collect::<Result<_, _>>()?,
-                shared: Some(tenants().map(|tenant| tenant.id.clone()).collect()),
+            let publications: Vec<Publication> =
+                tenants().map(|tenant| publication(&tenant.id, tenant.no)).collect::<Result<_, _>>()?;
+            // Card data that one of the tenants refuses is stored for none of them.
+            if let Some(faults) = publications.iter().find_map(|one| app.engine().refused_card_data(one)) {
+                return Err(Problem::from(Refusal::CardData(faults)).under(&pointer(at, "")));
             }
+            Prepared { publications, shared: Some(tenants().map(|tenant| tenant.id.clone()).collect()) }
         }
     })
 }

@@ -316,3 +316,35 @@ async fn abuse_a81_a_schema_reaches_nothing_and_ends_however_it_is_made() {
     assert!(sent.iter().all(|request| request.message.body.len() < 1_024));
     acme.publish(json!({})).await;
 }
+
+#[tokio::test]
+async fn a_repetition_gets_its_first_answer_whatever_its_type_asks_for_by_now() {
+    let server = Server::start().await;
+    server.tenant("acme").await;
+    let api = server.api();
+    let by_key = [("content-type", "application/json"), ("idempotency-key", "k")];
+    let old = br#"{"tenant": "acme", "type": "t", "data": {"amount": 1}}"#;
+    let own = json!({"tenant": "acme", "type": "t", "id": "own", "data": {"amount": 1}});
+    let first = api.send("POST", "/v1/events", &by_key, old).await.ok(202);
+    let first_own = api.post("/v1/events", &own).await.ok(202);
+    put(&api, "t", r#"{"schema": {"type": "object", "required": ["currency"]}}"#).await.ok(201);
+    assert_eq!(api.send("POST", "/v1/events", &by_key, old).await.ok(202), first);
+    assert_eq!(api.post("/v1/events", &own).await.ok(202), first_own);
+    let batch = api.post("/v1/events", &json!([own])).await.ok(202);
+    assert_eq!(batch["data"][0], first_own);
+    // Whatever is new must fit, with or without a key; so must another body under an old one be told as what it is.
+    let other = br#"{"tenant": "acme", "type": "t", "data": {"amount": 2}}"#;
+    api.send("POST", "/v1/events", &by_key, other).await.problem(409);
+    let fresh = [("content-type", "application/json"), ("idempotency-key", "fresh")];
+    for answer in [
+        api.send("POST", "/v1/events", &fresh, old).await,
+        api.send("POST", "/v1/events", &by_key[..1], old).await,
+    ] {
+        assert_eq!(answer.pointers().into_iter().collect::<Vec<_>>(), ["/data/currency"]);
+    }
+    let batch = api
+        .post("/v1/events", &json!([{"tenant": "acme", "type": "t", "id": "new", "data": {}}]))
+        .await
+        .ok(202);
+    assert_eq!(batch["data"][0]["error"]["errors"][0]["pointer"], "/0/data/currency");
+}

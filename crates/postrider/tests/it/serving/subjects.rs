@@ -363,3 +363,59 @@ async fn abuse_a75_a_tenant_made_again_inherits_neither_subjects_nor_keys() {
     let made = give(&api, "alone", &["acme"]).await.ok(201);
     assert_eq!(made["created_at"], made["updated_at"], "made anew");
 }
+
+#[tokio::test]
+async fn card_data_that_one_tenant_of_a_subject_refuses_is_stored_for_none() {
+    let server = Server::start().await;
+    let receiver = Receiver::start().await;
+    let tenants = with_endpoints(&server, &receiver, &["hides", "refuses"]).await;
+    let api = server.api();
+    for (tenant, numbers) in [("hides", "mask"), ("refuses", "reject")] {
+        let policy = json!({"card_policy": {"numbers": numbers}});
+        api.json("PUT", &format!("/v1/tenants/{tenant}"), &policy).await.ok(200);
+    }
+    give(&api, "card:1", &["hides", "refuses"]).await.ok(201);
+    let event = json!({"subject": "card:1", "type": "t", "data": {"pan": "4111111111111111"}});
+    let answer = publish(&api, None, &event).await;
+    assert_eq!(answer.pointers().into_iter().collect::<Vec<_>>(), ["/data/pan"]);
+    let batch = publish(&api, None, &json!([event])).await.ok(202);
+    assert_eq!(batch["data"][0]["error"]["errors"][0]["pointer"], "/0/data/pan");
+    for tenant in &tenants {
+        assert_eq!(api.get(&tenant.path("events")).await.ok(200)["data"], json!([]), "{}", tenant.id);
+    }
+}
+
+#[tokio::test]
+async fn what_was_stored_of_a_subject_s_event_is_said_with_how_to_complete_it() {
+    let server = Server::start().await;
+    let receiver = Receiver::start().await;
+    with_endpoints(&server, &receiver, &["open", "full"]).await;
+    let api = server.api();
+    let quotas = json!({"quotas": {"events_per_second": 1}});
+    api.json("PUT", "/v1/tenants/full", &quotas).await.ok(200);
+    give(&api, "card:1", &["open", "full"]).await.ok(201);
+    let event = |n| json!({"subject": "card:1", "type": "t", "data": n});
+    let mut refused = None;
+    for n in 0..20 {
+        let answer = publish(&api, Some(&format!("k{n}")), &event(n)).await;
+        if answer.status == 429 {
+            refused = Some((n, answer.problem(429)));
+            break;
+        }
+    }
+    let (n, problem) = refused.expect("twenty events at once are more than one a second");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("refused for full, stored for open; the same event with the same"), "{detail}");
+    let receipt = eventually("there is room again", async || {
+        let answer = publish(&api, Some(&format!("k{n}")), &event(n)).await;
+        (answer.status == 202).then(|| answer.ok(202))
+    })
+    .await;
+    assert_eq!(receipt["data"].as_array().unwrap().len(), 2);
+    eventually("each tenant has got it once", async || {
+        let of_open = api.get("/v1/tenants/open/events").await.ok(200)["data"].as_array().unwrap().len();
+        let of_full = api.get("/v1/tenants/full/events").await.ok(200)["data"].as_array().unwrap().len();
+        (of_open == of_full).then_some(())
+    })
+    .await;
+}
