@@ -38,6 +38,7 @@ fn event(members: &str, last: &str) -> Publication {
         data: data.into(),
         idempotency: None,
         body: None,
+        judged: None,
     }
 }
 

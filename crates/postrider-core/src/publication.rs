@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::fault::Fault;
+use crate::filter::Judged;
 use crate::id::TenantNo;
 use crate::record::KeyHash;
 use crate::time::Timestamp;
@@ -35,12 +36,14 @@ pub struct Publication {
     pub idempotency: Option<KeyHash>,
     /// The hash of the body that `idempotency` or `own_id` stand for: the same key with another body is a conflict.
     pub body: Option<KeyHash>,
+    /// Whose filters it passes, where that was found out before; what is missing is found out when its group is built.
+    pub judged: Option<Judged>,
 }
 
 impl Publication {
     /// Bytes that it holds in memory, roughly.
     pub fn weight(&self) -> usize {
-        self.data.len() + self.attributes.len() + 256
+        self.data.len() + self.attributes.len() + self.judged.as_ref().map_or(0, Judged::weight) + 256
     }
 
     /// What makes two events of a tenant with one key the same: every field, whatever stood around them, so that a batch can be
@@ -126,6 +129,7 @@ mod tests {
             data: Bytes::from_static(data.as_bytes()),
             idempotency: None,
             body: None,
+            judged: None,
         }
     }
 

@@ -78,6 +78,9 @@ pub(crate) struct QuotasSpec {
     /// Endpoints: making one beyond is 422. 1,000 unless given.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub endpoints: Option<u32>,
+    /// Values that the filters of its endpoints compare with, all together: an endpoint with more is 422. 10,000 unless given.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub filter_values: Option<u32>,
     /// Pending deliveries over all its endpoints: publishing beyond is 429; the event that reaches it is still taken whole.
     /// 20,000,000 unless given.
     #[schema(minimum = 1, maximum = 1_000_000_000)]
@@ -92,6 +95,8 @@ pub(crate) struct QuotasSpec {
 pub(crate) struct Quotas {
     /// Endpoints.
     pub endpoints: u32,
+    /// Values that the filters of its endpoints compare with, all together.
+    pub filter_values: u32,
     /// Pending deliveries over all its endpoints.
     pub pending: u32,
     /// Events accepted a second; null where that is not limited.

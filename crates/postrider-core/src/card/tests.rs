@@ -23,6 +23,7 @@ fn event(data: &str) -> Publication {
         data: Bytes::copy_from_slice(data.as_bytes()),
         idempotency: None,
         body: None,
+        judged: None,
     }
 }
 

@@ -207,6 +207,7 @@ pub(crate) fn event(key: Option<&str>) -> Publication {
         data: Bytes::from_static(b"{}"),
         idempotency: None,
         body: None,
+        judged: None,
     }
 }
 

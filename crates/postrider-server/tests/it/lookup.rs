@@ -49,6 +49,7 @@ async fn what_an_event_is_about_and_when_it_ends_is_told_everywhere_and_found_by
         data: bytes::Bytes::from_static(b"1"),
         idempotency: None,
         body: None,
+        judged: None,
     };
     let published =
         [("one", Some("card-1")), ("two", Some("card-2")), ("three", None), ("four", Some("card-1"))];

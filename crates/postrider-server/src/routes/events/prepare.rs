@@ -84,6 +84,7 @@ pub(super) fn prepare(
             data: data.clone(),
             idempotency: key.map(|key| KeyHash::idempotency(tenant, key)),
             body: None,
+            judged: None,
         };
         if key.is_some() || event.own_id.is_some() {
             publication.body = Some(publication.fingerprint(id.as_str()));
