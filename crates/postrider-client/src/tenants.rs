@@ -32,6 +32,9 @@ pub struct Quotas {
     /// Endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<u32>,
+    /// Values that the filters of its endpoints compare with, all together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_values: Option<u32>,
     /// Pending deliveries over all its endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<u32>,

@@ -1,5 +1,6 @@
 //! What it costs to decide whom an event is owed to: 1 KiB of data, for one and for sixteen endpoints that want its type, without
-//! filters, with filters that it passes, and with filters that keep it out.
+//! filters, with filters that it passes, and with filters that keep it out; and for a thousand endpoints whose many conditions
+//! keep it out only at the last, judged while the group is built and before it.
 //!
 //! `cargo bench -p postrider-core --bench accept`
 #![allow(
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use postrider_core::filter::Filters;
+use postrider_core::filter::{Entrant, Filters, Screen};
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::node::{Change, Effects, Input, Node, NodeConfig};
 use postrider_core::policy::Policy;
@@ -32,6 +33,26 @@ fn filters(party: &str) -> Option<Arc<Filters>> {
     let text = format!(
         r#"{{"attributes": {{"buyer_party": ["{party}"]}}, "data": [
             {{"pointer": "/amount", "op": "gte", "value": 10}}, {{"pointer": "/card/brand", "op": "in", "value": ["visa", "mc"]}}]}}"#
+    );
+    Filters::parse(&text).unwrap().map(Arc::new)
+}
+
+/// Nineteen lists of a hundred values, which have what the event has, and what it lacks.
+fn many() -> Option<Arc<Filters>> {
+    let values: Vec<String> = (0..99).map(|n| format!("\"value-{n}\"")).collect();
+    let listed = |n: usize| {
+        let (names, own) = (["visa", "EUR", "pos"], n % 3);
+        let pointer = ["/card/brand", "/currency", "/channel"][own];
+        format!(
+            r#"{{"pointer": "{pointer}", "op": "in", "value": [{}, "{}"]}}"#,
+            values.join(","),
+            names[own]
+        )
+    };
+    let lists: Vec<String> = (0..19).map(listed).collect();
+    let text = format!(
+        r#"{{"data": [{}, {{"pointer": "/none", "op": "exists", "value": true}}]}}"#,
+        lists.join(",")
     );
     Filters::parse(&text).unwrap().map(Arc::new)
 }
@@ -98,6 +119,7 @@ fn publication(data: &Bytes) -> Publication {
         idempotency: None,
         body: None,
         unfit: Vec::new(),
+        judged: None,
     }
 }
 
@@ -110,7 +132,7 @@ fn data() -> Bytes {
             text.len()
         ));
     }
-    text.push_str(r#","amount":42.50}"#);
+    text.push_str(r#","currency":"EUR","channel":"pos","amount":42.50}"#);
     text.into()
 }
 
@@ -138,5 +160,39 @@ fn accept(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, accept);
+/// One event for a thousand endpoints.
+fn accept_by_many(criterion: &mut Criterion) {
+    const ENDPOINTS: u32 = 1_000;
+    let (data, filters) = (data(), many());
+    let entrant = |n| Entrant {
+        no: EndpointNo(n),
+        version: 1,
+        patterns: [Pattern::parse("card.*").unwrap()].into(),
+        filters: filters.clone().unwrap(),
+    };
+    let screen = Arc::new(Screen::of((1..=ENDPOINTS).map(entrant).collect()));
+    let judge = |item: &Publication| screen.judge(&item.event_type, &item.attributes, &item.data);
+    let mut group = criterion.benchmark_group("many filters");
+    group.bench_function("before the group", |bencher| {
+        let item = publication(&data);
+        bencher.iter(|| judge(&item));
+    });
+    for (name, is_judged) in [("in the group", false), ("in the group, judged before", true)] {
+        group.bench_function(name, |bencher| {
+            let mut node = node(ENDPOINTS, &filters);
+            bencher.iter_custom(|times| {
+                let one = |_| {
+                    let mut item = publication(&data);
+                    item.judged = is_judged.then(|| judge(&item));
+                    node.handle(NOW, Input::Publish(vec![item], ()), &mut Effects::default());
+                    commit(&mut node)
+                };
+                (0..times).map(one).sum()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, accept, accept_by_many);
 criterion_main!(benches);

@@ -39,6 +39,7 @@ fn event(members: &str, last: &str) -> Publication {
         idempotency: None,
         body: None,
         unfit: Vec::new(),
+        judged: None,
     }
 }
 

@@ -1,21 +1,26 @@
 //! What endpoints want of an event beside its type: conditions on its attributes and its data.
 //!
 //! Conditions are read once, when an endpoint is set, and hold their numbers as exact decimals. Of an event only the
-//! values that some condition asks for are looked at; see [`Facts`].
+//! values that some condition asks for are looked at; see [`Facts`]. What all endpoints of a tenant ask is made ready
+//! together, as a [`Screen`].
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::decimal::Decimal;
 
 mod facts;
+mod places;
 mod pointer;
 mod read;
+mod screen;
 
 pub use facts::Facts;
 pub use pointer::{MAX_POINTER_BYTES, MAX_POINTER_LEVELS, Pointer};
 pub use read::{MAX_CONDITIONS, MAX_FILTER_ATTRIBUTES, MAX_FILTER_VALUES, MAX_LISTED, MAX_VALUE_BYTES};
+pub use screen::{Entrant, Judged, Screen};
 
 /// The conditions of an endpoint; an event passes where all of them hold. Never empty.
 ///
@@ -42,7 +47,8 @@ pub struct Filters {
 /// One condition: where, and what must hold there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Condition {
-    pointer: Pointer,
+    /// Shared with the screens that it is part of.
+    pointer: Arc<Pointer>,
     test: Test,
 }
 
@@ -51,10 +57,18 @@ struct Condition {
 enum Test {
     Equal(Scalar<'static>),
     Different(Scalar<'static>),
-    OneOf(Vec<Scalar<'static>>),
+    OneOf(Listed),
     Ordered(Order, Decimal<'static>),
     Prefix(Box<str>),
     Exists(bool),
+}
+
+/// Values of which one is to be met: shown as they were written, and found by their order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Listed {
+    values: Box<[Scalar<'static>]>,
+    /// Their indices, by value.
+    order: Box<[u8]>,
 }
 
 /// On which side of a number another one must lie.
@@ -67,7 +81,7 @@ enum Order {
 }
 
 /// A value that can be compared. Values of different kinds are different.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Scalar<'a> {
     Text(Cow<'a, str>),
     Number(Decimal<'a>),
@@ -99,12 +113,20 @@ impl Test {
         }
     }
 
+    /// How many values it compares with.
+    fn values(&self) -> usize {
+        match self {
+            Self::OneOf(listed) => listed.values.len(),
+            _ => 1,
+        }
+    }
+
     fn holds(&self, fact: &Fact<'_>) -> bool {
         let equals = |value: &Scalar<'_>| matches!(fact, Fact::Scalar(found) if found == value);
         match self {
             Self::Equal(value) => equals(value),
             Self::Different(value) => !equals(value),
-            Self::OneOf(values) => values.iter().any(equals),
+            Self::OneOf(listed) => matches!(fact, Fact::Scalar(found) if listed.contains(found)),
             Self::Ordered(order, bound) => {
                 matches!(fact, Fact::Scalar(Scalar::Number(found)) if order.allows(found.cmp(bound)))
             }
@@ -113,6 +135,19 @@ impl Test {
             }
             Self::Exists(wanted) => (*fact != Fact::Missing) == *wanted,
         }
+    }
+}
+
+impl Listed {
+    /// At most [`MAX_LISTED`] of them.
+    fn new(values: Vec<Scalar<'static>>) -> Self {
+        let mut order: Vec<u8> = (0..=u8::MAX).take(values.len()).collect();
+        order.sort_unstable_by(|a, b| values[usize::from(*a)].cmp(&values[usize::from(*b)]));
+        Self { values: values.into(), order: order.into() }
+    }
+
+    fn contains(&self, found: &Scalar<'_>) -> bool {
+        self.order.binary_search_by(|at| self.values[usize::from(*at)].cmp(found)).is_ok()
     }
 }
 
@@ -128,11 +163,21 @@ impl Order {
 }
 
 impl Filters {
+    /// How many values they compare with: what a tenant may have of them is limited.
+    pub fn values(&self) -> usize {
+        self.attributes.iter().chain(&self.data).map(|condition| condition.test.values()).sum()
+    }
+
+    /// How many conditions they have.
+    pub fn conditions(&self) -> usize {
+        self.attributes.len() + self.data.len()
+    }
+
     /// Whether an event passes, by its facts, which were gathered for these filters among others.
     ///
     /// # Errors
     /// The first condition that does not hold; those on attributes come first.
-    pub fn check<'a>(&'a self, facts: &'a Facts<'_, '_>) -> Result<(), Unmet<'a>> {
+    pub fn check<'a>(&'a self, facts: &'a Facts<'_>) -> Result<(), Unmet<'a>> {
         let of = |condition: &'a Condition, fact: &'a Fact<'_>, attribute: bool| {
             if condition.test.holds(fact) { Ok(()) } else { Err(Unmet { condition, fact, attribute }) }
         };

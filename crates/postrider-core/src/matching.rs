@@ -50,7 +50,7 @@ pub fn judge(sample: &Sample, candidates: &[Candidate]) -> Vec<Judgement> {
 }
 
 impl Candidate {
-    fn judge(&self, sample: &Sample, facts: &Facts<'_, '_>) -> Judgement {
+    fn judge(&self, sample: &Sample, facts: &Facts<'_>) -> Judgement {
         let not = |reason| Judgement { matches: false, reason };
         if !self.subscribed {
             return not(format!("no event type of it covers {}", sample.event_type));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::fault::Fault;
+use crate::filter::Judged;
 use crate::id::TenantNo;
 use crate::record::KeyHash;
 use crate::time::Timestamp;
@@ -38,12 +39,14 @@ pub struct Publication {
     /// Why it may not be accepted as a new event. Whether it is one is known only when its keys are looked up: what was accepted
     /// before gets its first answer again, whatever its type asks for now.
     pub unfit: Vec<Fault>,
+    /// Whose filters it passes, where that was found out before; what is missing is found out when its group is built.
+    pub judged: Option<Judged>,
 }
 
 impl Publication {
     /// Bytes that it holds in memory, roughly.
     pub fn weight(&self) -> usize {
-        self.data.len() + self.attributes.len() + 256
+        self.data.len() + self.attributes.len() + self.judged.as_ref().map_or(0, Judged::weight) + 256
     }
 
     /// What makes two events of a tenant with one key the same: every field, whatever stood around them, so that a batch can be
@@ -133,6 +136,7 @@ mod tests {
             idempotency: None,
             body: None,
             unfit: Vec::new(),
+            judged: None,
         }
     }
 

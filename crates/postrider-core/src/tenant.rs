@@ -18,6 +18,10 @@ pub const OPERATOR: &str = "_operator";
 pub const QUOTA_ENDPOINTS: RangeInclusive<u32> = 1..=1_000_000;
 /// How many it may have where nothing is said.
 pub const DEFAULT_QUOTA_ENDPOINTS: u32 = 1_000;
+/// With how many values the filters of a tenant's endpoints may be allowed to compare.
+pub const QUOTA_FILTER_VALUES: RangeInclusive<u32> = 1..=1_000_000;
+/// How many these may be where nothing is said: every event may be compared with all of them.
+pub const DEFAULT_QUOTA_FILTER_VALUES: u32 = 10_000;
 /// How many pending deliveries a tenant may be allowed, over all its endpoints.
 pub const QUOTA_PENDING: RangeInclusive<u32> = 1..=1_000_000_000;
 /// How many it may have where nothing is said: twice what one endpoint may owe unless the operator says otherwise, so that one
@@ -31,6 +35,8 @@ pub const QUOTA_EVENTS_PER_SECOND: RangeInclusive<u32> = 1..=1_000_000;
 pub struct Quotas {
     /// Endpoints; within [`QUOTA_ENDPOINTS`].
     pub endpoints: Option<u32>,
+    /// Values that the filters of its endpoints compare with, all together; within [`QUOTA_FILTER_VALUES`].
+    pub filter_values: Option<u32>,
     /// Pending deliveries over all endpoints; within [`QUOTA_PENDING`].
     pub pending: Option<u32>,
     /// Events accepted a second, after a pause as many at once; within [`QUOTA_EVENTS_PER_SECOND`]. Not limited unless set.
@@ -43,6 +49,11 @@ impl Quotas {
         self.endpoints.unwrap_or(DEFAULT_QUOTA_ENDPOINTS)
     }
 
+    /// With how many values its endpoints' filters may compare.
+    pub fn filter_values(self) -> u32 {
+        self.filter_values.unwrap_or(DEFAULT_QUOTA_FILTER_VALUES)
+    }
+
     /// How many deliveries may be pending.
     pub fn pending(self) -> u32 {
         self.pending.unwrap_or(DEFAULT_QUOTA_PENDING)
@@ -52,23 +63,32 @@ impl Quotas {
         let mut number = |name, range| object.optional(name, |v| integer(v, range));
         Some(Self {
             endpoints: number("endpoints", QUOTA_ENDPOINTS),
+            filter_values: number("filter_values", QUOTA_FILTER_VALUES),
             pending: number("pending", QUOTA_PENDING),
             events_per_second: number("events_per_second", QUOTA_EVENTS_PER_SECOND),
         })
     }
 
-    fn to_json(endpoints: Option<u32>, pending: Option<u32>, events_per_second: Option<u32>) -> Value {
-        json!({"endpoints": endpoints, "pending": pending, "events_per_second": events_per_second})
-    }
-
     /// With its defaults.
     fn view(self) -> Value {
-        Self::to_json(Some(self.endpoints()), Some(self.pending()), self.events_per_second)
+        let settled = Self {
+            endpoints: Some(self.endpoints()),
+            filter_values: Some(self.filter_values()),
+            pending: Some(self.pending()),
+            ..self
+        };
+        settled.doc()
     }
 
     /// As it was given, so that another default holds for what was not.
     fn doc(self) -> Value {
-        Self::to_json(self.endpoints, self.pending, self.events_per_second)
+        let Self { endpoints, filter_values, pending, events_per_second } = self;
+        json!({
+            "endpoints": endpoints,
+            "filter_values": filter_values,
+            "pending": pending,
+            "events_per_second": events_per_second,
+        })
     }
 }
 
@@ -197,9 +217,14 @@ mod tests {
     fn quotas_are_shown_with_their_defaults_and_stored_without() {
         let tenant = TenantConfig::parse(r#"{"quotas": {"events_per_second": 5}}"#).unwrap();
         let shown = &tenant.public_view()["quotas"];
-        assert_eq!(*shown, json!({"endpoints": 1_000, "pending": 20_000_000, "events_per_second": 5}));
+        let settled = json!({
+            "endpoints": 1_000, "filter_values": 10_000, "pending": 20_000_000, "events_per_second": 5
+        });
+        assert_eq!(*shown, settled);
         let stored: Value = serde_json::from_slice(&tenant.to_doc()).unwrap();
-        assert_eq!(stored["quotas"], json!({"endpoints": null, "pending": null, "events_per_second": 5}));
+        let given =
+            json!({"endpoints": null, "filter_values": null, "pending": null, "events_per_second": 5});
+        assert_eq!(stored["quotas"], given);
         assert_eq!(TenantConfig::from_stored(&tenant.to_doc()).unwrap(), tenant);
         // As the first version stored it.
         assert_eq!(

@@ -9,6 +9,7 @@ use postrider_core::id::TenantNo;
 use postrider_core::publication::Publication;
 
 use crate::Engine;
+use crate::slice::Slice;
 
 /// Said of a name that would stand in logs, addresses and on screens.
 const NAME: &str = "holds what looks like a card number; give it another name";
@@ -16,17 +17,20 @@ const NAME: &str = "holds what looks like a card number; give it another name";
 impl Engine {
     /// Takes out the events that their tenants' policies refuse, with their indices and faults, in order. In the others what
     /// the policies say is hidden or gone.
-    pub(crate) fn guard(&self, items: &mut Vec<Publication>) -> Vec<(usize, Vec<Fault>)> {
-        let mut refused = Vec::new();
-        let mut index = 0;
-        items.retain_mut(|item| {
-            let admitted = self.admit(item);
-            let is_admitted = admitted.is_ok();
-            refused.extend(admitted.err().map(|faults| (index, faults)));
-            index += 1;
-            is_admitted
-        });
-        refused
+    pub(crate) async fn guard(
+        &self,
+        items: Vec<Publication>,
+        slice: &mut Slice,
+    ) -> (Vec<Publication>, Vec<(usize, Vec<Fault>)>) {
+        let (mut admitted, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
+        for (index, mut item) in items.into_iter().enumerate() {
+            match self.admit(&mut item) {
+                Ok(()) => admitted.push(item),
+                Err(faults) => refused.push((index, faults)),
+            }
+            slice.pause().await;
+        }
+        (admitted, refused)
     }
 
     /// The faults for which a tenant's policy refuses an event, if it does.

@@ -8,6 +8,7 @@ use postrider_store::LogRow;
 use crate::Engine;
 use crate::driver::{RETRY_AFTER, done};
 use crate::error::ServiceError;
+use crate::reading::For;
 
 /// How often a delivery is read again that changed between reading and asking.
 const TRIES: u32 = 20;
@@ -48,7 +49,7 @@ impl Engine {
         for _ in 0..TRIES {
             let as_of = self.store().committed();
             let position = id.position;
-            let entry = self.read(move |store| store.delivery(position)).await?;
+            let entry = self.read(For::Page(Some(tenant)), move |store| store.delivery(position)).await?;
             let row = entry
                 .map(|entry| entry.row)
                 .filter(|row| row.delivery.tenant == tenant && row.event.delivery_id(position) == id)

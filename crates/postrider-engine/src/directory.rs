@@ -25,6 +25,7 @@ use crate::Engine;
 use crate::catalogue::Catalogue;
 use crate::error::ServiceError;
 use crate::prepared::PreparedCache;
+use crate::screens::Screens;
 use crate::subjects::Subjects;
 
 /// A tenant that exists.
@@ -118,6 +119,7 @@ pub(crate) struct Directory {
     catalogue: Catalogue,
     subjects: Subjects,
     prepared: PreparedCache,
+    screens: Screens,
     /// What opens the endpoints' secrets.
     key: DataKey,
     numbers: Arc<Mutex<Numbers>>,
@@ -200,6 +202,7 @@ impl Directory {
             catalogue: Catalogue::load(&recovery.event_types)?,
             subjects: Subjects::default(),
             prepared: PreparedCache::default(),
+            screens: Screens::default(),
             key,
             numbers: Arc::new(Mutex::new(Numbers {
                 next_tenant: recovery.next_tenant,
@@ -411,6 +414,7 @@ impl Directory {
                         endpoints.by_tenant.remove(&endpoint.tenant);
                     }
                 }
+                self.screens.remove(endpoint.tenant, no);
                 endpoints.remember_removed(no, endpoint.tenant, endpoint.id.clone());
             }
         }
@@ -435,6 +439,11 @@ impl Directory {
     /// The endpoints that are ready for attempts.
     pub(crate) fn ready(&self) -> &PreparedCache {
         &self.prepared
+    }
+
+    /// What the endpoints ask of events.
+    pub(crate) fn screens(&self) -> &Screens {
+        &self.screens
     }
 
     /// The token with that hash.

@@ -21,6 +21,7 @@ use crate::clock::{Clock, SLEW_EVERY};
 use crate::directory::Directory;
 use crate::error::ServiceError;
 use crate::feed::Waiters;
+use crate::reading::Readers;
 use crate::start::EngineConfig;
 use crate::workers::Workers;
 
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) readers: Readers,
     pub(crate) workers: Workers,
     pub(crate) health: Health,
     pub(crate) waiters: Arc<Waiters>,
@@ -128,6 +129,7 @@ impl Driver {
         store: Arc<dyn Store>,
         dispatcher: Dispatcher,
         directory: Arc<Directory>,
+        readers: Readers,
         config: &EngineConfig,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -146,7 +148,7 @@ impl Driver {
             store,
             dispatcher,
             directory,
-            runtime: tokio::runtime::Handle::current(),
+            readers,
             workers: config.workers.clone(),
             health: Health::default(),
             waiters: Arc::default(),
@@ -193,8 +195,10 @@ impl Driver {
             self.0.workers.spawn(crate::attempt::run(self.clone(), attempt));
         }
         for load in effects.loads {
+            let readers = &self.0.readers;
+            let desk = if load.what.may_wait() { &readers.background } else { &readers.pages };
             let driver = self.clone();
-            self.0.runtime.spawn_blocking(move || driver.load(load));
+            desk.run(move || driver.load(load));
         }
     }
 
@@ -207,8 +211,8 @@ impl Driver {
             }
             Err(error) => {
                 tracing::warn!(%error, ?load, "a page could not be read; trying again");
-                // A replay reads like those who ask for the log: that they are many says nothing of deliveries.
-                if !matches!(load.what, What::Replay(..)) {
+                // That what may wait takes long says nothing of deliveries.
+                if !load.what.may_wait() {
                     self.0.health.failed_reads.fetch_add(1, Ordering::Relaxed);
                 }
                 self.step(Input::PageFailed(load));

@@ -8,11 +8,12 @@ use postrider_core::card;
 use postrider_core::endpoint::{EndpointConfig, PublicConfig, Rotation};
 use postrider_core::event::Sample;
 use postrider_core::fault::Fault;
+use postrider_core::filter::Filters;
 use postrider_core::id::{EndpointId, EndpointNo, IdKind, TenantNo, random_id};
 use postrider_core::matching::{self, Judgement};
 use postrider_core::record::Edit;
 use postrider_core::secret::SigningSecret;
-use postrider_core::tenant::{OPERATOR, TenantConfig};
+use postrider_core::tenant::{OPERATOR, Quotas, TenantConfig};
 use postrider_dispatch::Target;
 
 use crate::Engine;
@@ -58,7 +59,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`ServiceError::Invalid`] for a URL that deliveries may not go to, for card numbers, and where the tenant has as many
-    /// endpoints as it may have; [`ServiceError::NotFound`] when the tenant is gone; else as the store fails.
+    /// endpoints, or values in their filters, as it may have; [`ServiceError::NotFound`] when the tenant is gone; else as the store fails.
     pub async fn create_endpoint(
         &self,
         tenant: TenantNo,
@@ -255,13 +256,8 @@ impl Engine {
         if let Some(fault) = fault_of_name("/id", id.as_str()) {
             return Err(ServiceError::Invalid(vec![fault]));
         }
-        let owner = self.directory().tenant_by_no(tenant).ok_or(ServiceError::NotFound("the tenant"))?;
-        if owner.id.as_str() != OPERATOR {
-            let allowed = TenantConfig::from_stored(&owner.doc).map_err(|error| {
-                tracing::error!(tenant = owner.id.as_str(), %error, "a stored tenant cannot be read");
-                ServiceError::Internal
-            })?;
-            let allowed = allowed.quotas.endpoints();
+        if let Some(quotas) = self.quotas(tenant)? {
+            let allowed = quotas.endpoints();
             if self.directory().endpoint_count(tenant) >= usize::try_from(allowed).unwrap_or(usize::MAX) {
                 let detail =
                     format!("would be one too many: the tenant's quota endpoints ({allowed}) is used up");
@@ -270,6 +266,40 @@ impl Engine {
         }
         let no = editing.endpoint();
         self.store_endpoint(editing, no, tenant, id, 1, config).await
+    }
+
+    /// What a tenant may take up; `None` for the operator's own, which has no bounds.
+    fn quotas(&self, tenant: TenantNo) -> Result<Option<Quotas>, ServiceError> {
+        let owner = self.directory().tenant_by_no(tenant).ok_or(ServiceError::NotFound("the tenant"))?;
+        if owner.id.as_str() == OPERATOR {
+            return Ok(None);
+        }
+        let config = TenantConfig::from_stored(&owner.doc).map_err(|error| {
+            tracing::error!(tenant = owner.id.as_str(), %error, "a stored tenant cannot be read");
+            ServiceError::Internal
+        })?;
+        Ok(Some(config.quotas))
+    }
+
+    /// Whether the filters of an endpoint may be these: fewer than it has are always allowed.
+    fn check_filters(
+        &self,
+        tenant: TenantNo,
+        no: EndpointNo,
+        filters: Option<&Filters>,
+    ) -> Result<(), ServiceError> {
+        let Some(wanted) = filters.map(Filters::values) else { return Ok(()) };
+        let Some(quotas) = self.quotas(tenant)? else { return Ok(()) };
+        let allowed = quotas.filter_values();
+        let (all, before) = self.directory().screens().values(tenant, no);
+        if wanted <= before || all - before + wanted <= usize::try_from(allowed).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        let detail = format!(
+            "would compare with too many values: the tenant's quota filter_values ({allowed}) allows no more over all \
+             its endpoints"
+        );
+        Err(ServiceError::Invalid(vec![Fault::new("/filters", detail)]))
     }
 
     async fn next_version(
@@ -292,6 +322,7 @@ impl Engine {
         version: u32,
         config: EndpointConfig,
     ) -> Result<EndpointView, ServiceError> {
+        self.check_filters(tenant, no, config.filters.as_deref())?;
         let now = wall();
         let before = self.directory().endpoint_by_no(no);
         let secrets = sealed::seal(self.directory().key(), no, version, &config)?;
@@ -315,6 +346,7 @@ impl Engine {
             secrets,
             at: now,
         };
+        let asked = policy.clone();
         let change = Change { edit, policy: Some(policy) };
         let is_new = before.is_none();
         if is_new {
@@ -324,6 +356,7 @@ impl Engine {
         let then = move |directory: &Directory, durable: bool| {
             if durable {
                 directory.put_endpoint(made);
+                directory.screens().put(tenant, no, &asked);
             } else if is_new {
                 directory.remove_endpoint(no);
             }

@@ -10,6 +10,7 @@ use postrider_store::{EventQuery, EventRow, LogQuery};
 use crate::Engine;
 use crate::error::ServiceError;
 use crate::log::{Delivery, find_event};
+use crate::reading::For;
 
 /// Deliveries that are told with one event.
 const DELIVERIES: usize = 1_000;
@@ -73,7 +74,7 @@ impl Engine {
             limit: filter.limit,
         };
         let page = self
-            .read(move |store| {
+            .read(For::Page(Some(tenant)), move |store| {
                 if let Some(id) = filter.id {
                     query.event = find_event(store, Some(tenant), &id)?;
                     if query.event.is_none() {
@@ -93,7 +94,7 @@ impl Engine {
     pub async fn event(&self, tenant: TenantNo, id: &str) -> Result<EventDetail, ServiceError> {
         let id = id.to_owned();
         let found = self
-            .read(move |store| {
+            .read(For::Page(Some(tenant)), move |store| {
                 let Some(position) = find_event(store, Some(tenant), &id)? else { return Ok(None) };
                 let Some(stored) = store.event(position)? else { return Ok(None) };
                 let query = LogQuery {

@@ -11,13 +11,14 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use crate::Engine;
-use crate::driver::RETRY_AFTER;
 use crate::error::ServiceError;
+use crate::reading::For;
 
 /// Bytes of data and attributes of a page, at most, unless one entry has more.
 const PAGE_BYTES: usize = 4 << 20;
-/// Who may wait for news of one endpoint at once, and of all.
+/// Who may wait for news of one endpoint at once, of those of one tenant, and of all.
 const WAITERS_EACH: usize = 16;
+const WAITERS_OF_TENANT: usize = 64;
 const WAITERS: usize = 1_024;
 
 impl Engine {
@@ -35,16 +36,16 @@ impl Engine {
     ) -> Result<FeedPage, ServiceError> {
         let endpoint = self.found(tenant, id)?.no;
         let limit = PageLimit { entries: limit, bytes: PAGE_BYTES };
-        self.read(move |store| store.feed(endpoint, after, limit)).await
+        self.read(For::Page(Some(tenant)), move |store| store.feed(endpoint, after, limit)).await
     }
 
     /// Begins to wait for what an endpoint is owed next. To be begun before the feed is read: what is durable then is in the
-    /// feed, of everything later there is news.
+    /// feed, of everything later there is news. `None` while too many wait already.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`]; [`ServiceError::TooMany`] while too many wait already.
-    pub fn wait_for_feed(&self, tenant: TenantNo, id: &str) -> Result<Waiter, ServiceError> {
-        self.driver().0.waiters.wait(self.found(tenant, id)?.no)
+    /// [`ServiceError::NotFound`].
+    pub fn wait_for_feed(&self, tenant: TenantNo, id: &str) -> Result<Option<Waiter>, ServiceError> {
+        Ok(self.driver().0.waiters.wait(tenant, self.found(tenant, id)?.no))
     }
 
     /// Whether an endpoint is (still) there.
@@ -61,25 +62,30 @@ impl Engine {
 pub(crate) struct Waiters {
     /// How many wait in all: a commit for which nobody waits looks at nothing else.
     count: AtomicUsize,
-    waiting: Mutex<FxHashMap<EndpointNo, watch::Sender<()>>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    endpoints: FxHashMap<EndpointNo, watch::Sender<()>>,
+    /// How many wait for endpoints of a tenant; at least one.
+    tenants: FxHashMap<TenantNo, usize>,
 }
 
 impl Waiters {
-    fn wait(self: &Arc<Self>, endpoint: EndpointNo) -> Result<Waiter, ServiceError> {
-        let full = || ServiceError::TooMany {
-            reason: "too many wait already: read the feed without wait_s".to_owned(),
-            retry_after: RETRY_AFTER,
-        };
+    /// `None` where there is no room.
+    fn wait(self: &Arc<Self>, tenant: TenantNo, endpoint: EndpointNo) -> Option<Waiter> {
         let mut waiting = self.waiting.lock();
-        if self.count.load(Ordering::Acquire) >= WAITERS {
-            return Err(full());
-        }
-        let news = waiting.entry(endpoint).or_insert_with(|| watch::Sender::new(()));
-        if news.receiver_count() >= WAITERS_EACH {
-            return Err(full());
+        let each = waiting.endpoints.get(&endpoint).map_or(0, watch::Sender::receiver_count);
+        let of_tenant = waiting.tenants.get(&tenant).copied().unwrap_or(0);
+        let all = self.count.load(Ordering::Acquire);
+        if each >= WAITERS_EACH || of_tenant >= WAITERS_OF_TENANT || all >= WAITERS {
+            return None;
         }
         self.count.fetch_add(1, Ordering::AcqRel);
-        Ok(Waiter { waiters: Arc::clone(self), endpoint, news: Some(news.subscribe()) })
+        waiting.tenants.insert(tenant, of_tenant + 1);
+        let news = waiting.endpoints.entry(endpoint).or_insert_with(|| watch::Sender::new(()));
+        Some(Waiter { waiters: Arc::clone(self), tenant, endpoint, news: Some(news.subscribe()) })
     }
 
     /// These events are durable now.
@@ -89,7 +95,7 @@ impl Waiters {
         }
         let waiting = self.waiting.lock();
         for owed in accepted.iter().flat_map(|accepted| &accepted.deliveries) {
-            if let Some(news) = waiting.get(&owed.endpoint) {
+            if let Some(news) = waiting.endpoints.get(&owed.endpoint) {
                 news.send_replace(());
             }
         }
@@ -100,6 +106,7 @@ impl Waiters {
 #[derive(Debug)]
 pub struct Waiter {
     waiters: Arc<Waiters>,
+    tenant: TenantNo,
     endpoint: EndpointNo,
     /// `None` only while it is dropped.
     news: Option<watch::Receiver<()>>,
@@ -121,8 +128,14 @@ impl Drop for Waiter {
         let mut waiting = self.waiters.waiting.lock();
         self.news = None;
         self.waiters.count.fetch_sub(1, Ordering::AcqRel);
-        if waiting.get(&self.endpoint).is_some_and(|news| news.receiver_count() == 0) {
-            waiting.remove(&self.endpoint);
+        if waiting.endpoints.get(&self.endpoint).is_some_and(|news| news.receiver_count() == 0) {
+            waiting.endpoints.remove(&self.endpoint);
+        }
+        if let Some(of_tenant) = waiting.tenants.get_mut(&self.tenant) {
+            *of_tenant -= 1;
+            if *of_tenant == 0 {
+                waiting.tenants.remove(&self.tenant);
+            }
         }
     }
 }
@@ -138,7 +151,8 @@ mod tests {
     #[tokio::test]
     async fn who_waits_hears_of_its_own_endpoint_alone_and_leaves_nothing_behind() {
         let waiters = Arc::new(Waiters::default());
-        let (mut one, mut two) = (waiters.wait(EndpointNo(1)).unwrap(), waiters.wait(EndpointNo(2)).unwrap());
+        let wait = |no| waiters.wait(TenantNo(1), EndpointNo(no)).unwrap();
+        let (mut one, mut two) = (wait(1), wait(2));
         let mut b = Builder::default();
         b.event(Draft { deliveries: vec![(1, Start::Due), (3, Start::Due)], ..Draft::default() });
         waiters.tell(&b.group(Position(1)).accepted);
@@ -150,25 +164,34 @@ mod tests {
         };
         assert!(quiet(&mut one) && quiet(&mut two));
         drop((one, two));
-        assert_eq!((waiters.count.load(Ordering::Acquire), waiters.waiting.lock().len()), (0, 0));
+        let waiting = waiters.waiting.lock();
+        let left = (waiters.count.load(Ordering::Acquire), waiting.endpoints.len(), waiting.tenants.len());
+        assert_eq!(left, (0, 0, 0));
     }
 
     #[test]
-    fn no_more_wait_than_there_is_room_for() {
+    fn abuse_a82_no_more_wait_than_there_is_room_for_and_no_tenant_takes_it_all() {
         let waiters = Arc::new(Waiters::default());
-        let full = |no| matches!(waiters.wait(EndpointNo(no)), Err(ServiceError::TooMany { .. }));
-        let mut all: Vec<_> = (0..WAITERS_EACH).map(|_| waiters.wait(EndpointNo(0)).unwrap()).collect();
-        assert!(full(0) && !full(1));
+        let wait = |tenant, no| waiters.wait(TenantNo(tenant), EndpointNo(no));
+        let mut all: Vec<_> = (0..WAITERS_EACH).map(|_| wait(0, 0).unwrap()).collect();
+        assert!(wait(0, 0).is_none() && wait(0, 1).is_some());
         all.pop();
-        all.push(waiters.wait(EndpointNo(0)).unwrap());
-        let others = WAITERS - all.len();
-        all.extend((0..others).map(|n| {
-            let no = 1 + u32::try_from(n / WAITERS_EACH).unwrap();
-            waiters.wait(EndpointNo(no)).unwrap()
+        all.push(wait(0, 0).unwrap());
+        let mut no = 0;
+        all.extend((WAITERS_EACH..WAITERS_OF_TENANT).map(|_| {
+            no += 1;
+            wait(0, no).unwrap()
         }));
-        assert!(full(999_999));
+        assert!(wait(0, no + 1).is_none() && wait(1, no + 1).is_some());
+        for tenant in (1..).take(WAITERS / WAITERS_OF_TENANT - 1) {
+            all.extend((0..WAITERS_OF_TENANT).map(|_| {
+                no += 1;
+                wait(tenant, no).unwrap()
+            }));
+        }
+        assert!(wait(999_999, 999_999).is_none());
         all.pop();
-        assert!(!full(999_999));
-        assert!(waiters.waiting.lock().len() <= WAITERS);
+        assert!(wait(999_999, 999_999).is_some());
+        assert!(waiters.waiting.lock().endpoints.len() <= WAITERS);
     }
 }

@@ -11,6 +11,7 @@ use crate::Engine;
 use crate::directory::Endpoint;
 use crate::driver::EndpointStatus;
 use crate::error::ServiceError;
+use crate::reading::For;
 
 /// Deliveries that the figures are made of: the newest ones.
 const LOOKED_AT: usize = 10_000;
@@ -59,7 +60,8 @@ impl Engine {
         let endpoint = self.found(tenant, id)?;
         let since = since.unwrap_or_else(|| self.now() - WINDOW);
         let no = endpoint.no;
-        let mut figures = self.read(move |store| store.figures(no, since, LOOKED_AT)).await?;
+        let mut figures =
+            self.read(For::Count(tenant), move |store| store.figures(no, since, LOOKED_AT)).await?;
         let standing = self.standing(&endpoint)?;
         Ok(EndpointStats {
             endpoint,

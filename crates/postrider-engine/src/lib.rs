@@ -27,20 +27,24 @@ mod private_file;
 mod publish;
 mod random;
 mod readiness;
+mod reading;
 pub mod replays;
+mod screens;
 mod sealed;
+mod slice;
 mod start;
 mod subjects;
 mod tenants;
 mod testing;
 mod tokens;
+mod turns;
 mod workers;
 mod writer;
 
 use std::sync::Arc;
 
 use postrider_core::time::Timestamp;
-use postrider_store::{Store, StoreError};
+use postrider_store::Store;
 
 pub use catalogue::EventType;
 pub use directory::{Endpoint, Tenant, Token};
@@ -52,6 +56,7 @@ pub use master_key::{DatabaseKey, MasterKeyError, MasterKeySource, unlock};
 pub use postrider_core::tenant::OPERATOR;
 pub use postrider_store::{EventRow, FeedEntry, FeedPage};
 pub use readiness::Readiness;
+pub use slice::Slice;
 pub use start::{EngineConfig, StartError};
 pub use subjects::Subject;
 pub use tokens::{AdminToken, AdminTokenError, MIN_OPERATOR_TOKEN, OPERATOR_TOKEN};
@@ -60,7 +65,7 @@ pub use writer::WriterConfig;
 
 use crate::directory::Directory;
 use crate::driver::Driver;
-use crate::error::ServiceError;
+use crate::reading::Admission;
 
 /// A running engine. Cheap to clone; stopped once, by [`Engine::stop`].
 #[derive(Clone)]
@@ -72,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: EngineConfig,
     pub(crate) by_hand: limits::ByHand,
+    pub(crate) admission: Admission,
     pub(crate) writer: parking_lot::Mutex<Option<start::WriterThread>>,
 }
 
@@ -97,32 +103,5 @@ impl Engine {
     /// How it was configured.
     pub fn config(&self) -> &EngineConfig {
         &self.0.config
-    }
-
-    /// Reads from the store on a thread that may block.
-    ///
-    /// # Errors
-    /// [`ServiceError::Overloaded`] for a read that took too long; [`ServiceError::Internal`] for a failed one.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, ServiceError> {
-        let store = self.0.store.clone();
-        let result = tokio::task::spawn_blocking(move || read(store.as_ref())).await;
-        match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(StoreError::Slow)) => Err(ServiceError::Overloaded {
-                reason: "the query took too long: narrow it by time or endpoint".to_owned(),
-                retry_after: driver::RETRY_AFTER,
-            }),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a read failed");
-                Err(ServiceError::Internal)
-            }
-            Err(error) => {
-                tracing::error!(%error, "a read ended abnormally");
-                Err(ServiceError::Internal)
-            }
-        }
     }
 }

@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::Engine;
 use crate::error::ServiceError;
 use crate::prepared::MASK;
+use crate::reading::For;
 
 /// What the id of an endpoint is shown as when nobody remembers it: very many were removed since. Also that of a tenant,
 /// which nobody remembers once it is removed.
@@ -165,7 +166,7 @@ impl Engine {
         }
         let event = filter.event;
         let page = self
-            .read(move |store| {
+            .read(For::Page(tenant), move |store| {
                 if let Some(id) = event {
                     query.event = find_event(store, tenant, &id)?;
                     if query.event.is_none() {
@@ -206,7 +207,7 @@ impl Engine {
         const NOT_FOUND: ServiceError = ServiceError::NotFound("the delivery");
         let id = PublicId::parse(IdKind::Delivery, id).map_err(|_| NOT_FOUND)?;
         let found = self
-            .read(move |store| {
+            .read(For::Page(Some(tenant)), move |store| {
                 Ok(match store.delivery(id.position)? {
                     Some(entry) => Some(Found::Delivery(with_headers(store, entry.row, entry.attempts)?)),
                     None => match store.test(id.position)? {
@@ -286,7 +287,7 @@ impl Engine {
         position: Position,
     ) -> Result<Attempt, ServiceError> {
         let found = self
-            .read(move |store| {
+            .read(For::Page(Some(tenant)), move |store| {
                 store.test(position)?.map(|test| with_headers_of_test(store, test)).transpose()
             })
             .await?;

@@ -44,7 +44,7 @@ async fn tell_all(engine: &Engine) {
             machine.teller_until = Timestamp::FAR_FUTURE;
             machine.node.notices_until(shared.clock.now())
         };
-        let wait = match engine.read(move |store| Due::read(store, until)).await {
+        let wait = match engine.read_in_background(move |store| Due::read(store, until)).await {
             Ok(due) if due.notices.is_empty() => {
                 shared.machine.lock().teller_until = due.next;
                 due.next.since(shared.clock.now())
@@ -56,7 +56,10 @@ async fn tell_all(engine: &Engine) {
                     TRY_AGAIN
                 }
             }
-            Err(_) => TRY_AGAIN,
+            Err(error) => {
+                tracing::warn!(%error, "the outbox could not be read; trying again");
+                TRY_AGAIN
+            }
         };
         tokio::time::sleep(PAUSE).await;
         tokio::select! {
@@ -151,6 +154,7 @@ impl Engine {
             // The names may be others when it is published again, the notice is the same.
             body: Some(KeyHash::body(&row.doc)),
             unfit: Vec::new(),
+            judged: None,
         }
     }
 }

@@ -6,13 +6,17 @@ use postrider_core::node::{Input, Reply};
 use postrider_core::publication::{Publication, Receipt, Refusal};
 
 use crate::Engine;
+use crate::slice::Slice;
 
 impl Engine {
     /// Accepts events. The answers come in the order of the items, when everything that is accepted is durable.
     ///
-    /// Each passes the card guard first: nothing that it refuses or hides is queued or stored.
-    pub async fn publish(&self, mut items: Vec<Publication>) -> Vec<Result<Receipt, Refusal>> {
-        let refused = self.guard(&mut items);
+    /// Each passes the card guard first: nothing that it refuses or hides is queued or stored. Then it is judged by filters,
+    /// which could not be done in the node without keeping everybody waiting.
+    pub async fn publish(&self, items: Vec<Publication>) -> Vec<Result<Receipt, Refusal>> {
+        let mut slice = Slice::begin();
+        let (mut items, refused) = self.guard(items, &mut slice).await;
+        self.judge(&mut items, &mut slice).await;
         let mut answers = if items.is_empty() { Vec::new() } else { self.accept(items).await };
         // In ascending order, so that each comes to stand where it was.
         for (index, faults) in refused {

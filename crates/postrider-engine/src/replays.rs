@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use postrider_core::fault::Fault;
 use postrider_core::id::{EndpointNo, IdKind, TenantNo, random_id};
 use postrider_core::node::{Input, NOT_RUNNING, ReplayAsk, Reply};
 use postrider_core::replay::{Replay, ReplayFilter, ReplayProgress, ReplayRequest, ReplaySpan, ReplayState};
-use postrider_store::StoreError;
+use postrider_store::Store;
 pub use postrider_store::StoredReplay;
 
 use crate::Engine;
@@ -13,9 +14,10 @@ use crate::clock::wall;
 use crate::driver::{EndpointState, RETRY_AFTER, done};
 use crate::error::ServiceError;
 use crate::random;
+use crate::reading::{For, Read};
 
 /// What to do where there is too much to count.
-const NARROW: &str = "there is too much to look through: narrow the range, or leave types and succeeded out";
+const NARROW: &str = "leaves too much to look through: narrow the range, or leave types and succeeded out";
 
 /// What is said of a replay that has come to an end a moment ago.
 const ENDING: &str = "the replay is ending right now: try again";
@@ -24,7 +26,8 @@ impl Engine {
     /// How many deliveries of an endpoint a filter covers.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`]; [`ServiceError::Overloaded`] where counting takes too long; else as the store fails.
+    /// [`ServiceError::NotFound`]; [`ServiceError::Invalid`] where there is too much to look through; else as the store
+    /// fails.
     pub async fn count_replay(
         &self,
         tenant: TenantNo,
@@ -32,7 +35,7 @@ impl Engine {
         filter: ReplayFilter,
     ) -> Result<u64, ServiceError> {
         let endpoint = self.found(tenant, endpoint)?.no;
-        Ok(self.span(endpoint, filter).await?.matched)
+        Ok(self.span(tenant, endpoint, filter).await?.matched)
     }
 
     /// Begins to replay what is covered now.
@@ -53,7 +56,7 @@ impl Engine {
                 "the endpoint is disabled: test it successfully first".into(),
             ));
         }
-        let span = self.span(endpoint, request.filter.clone()).await?;
+        let span = self.span(tenant, endpoint, request.filter.clone()).await?;
         let created_at = wall();
         let id = random_id(IdKind::Replay, created_at, u128::from_le_bytes(random::bytes()?));
         let replay = Arc::new(Replay {
@@ -84,7 +87,8 @@ impl Engine {
         limit: usize,
     ) -> Result<Vec<StoredReplay>, ServiceError> {
         let endpoint = self.found(tenant, endpoint)?.no;
-        self.read(move |store| store.replays(endpoint, before.as_deref(), limit)).await
+        self.read(For::Page(Some(tenant)), move |store| store.replays(endpoint, before.as_deref(), limit))
+            .await
     }
 
     /// One replay of an endpoint.
@@ -99,7 +103,7 @@ impl Engine {
     ) -> Result<StoredReplay, ServiceError> {
         let endpoint = self.found(tenant, endpoint)?.no;
         let id = id.to_owned();
-        let found = self.read(move |store| store.replay(endpoint, &id)).await?;
+        let found = self.read(For::Page(Some(tenant)), move |store| store.replay(endpoint, &id)).await?;
         found.ok_or(ServiceError::NotFound("the replay"))
     }
 
@@ -130,14 +134,17 @@ impl Engine {
         }
     }
 
-    async fn span(&self, endpoint: EndpointNo, filter: ReplayFilter) -> Result<ReplaySpan, ServiceError> {
-        let counted = self
-            .read(move |store| match store.replay_span(endpoint, &filter) {
-                Err(StoreError::Slow) => Ok(None),
-                other => other.map(Some),
-            })
-            .await?;
-        counted
-            .ok_or_else(|| ServiceError::Overloaded { reason: NARROW.to_owned(), retry_after: RETRY_AFTER })
+    async fn span(
+        &self,
+        tenant: TenantNo,
+        endpoint: EndpointNo,
+        filter: ReplayFilter,
+    ) -> Result<ReplaySpan, ServiceError> {
+        let count = move |store: &dyn Store| store.replay_span(endpoint, &filter);
+        match self.try_read(For::Count(tenant), count).await? {
+            Read::Done(span) => Ok(span),
+            // To ask the same again would not help.
+            Read::CutOff => Err(ServiceError::Invalid(vec![Fault::new("/since", NARROW)])),
+        }
     }
 }

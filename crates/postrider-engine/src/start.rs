@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::driver::Driver;
 use crate::limits::ByHand;
+use crate::reading::{Admission, Readers};
 use crate::workers::Workers;
 use crate::writer::{self, WriterConfig};
 use crate::{Engine, Inner, operational, random};
@@ -95,8 +96,9 @@ impl Engine {
         // A positive marker, so that it fits every store's integers.
         node_config.writer = number(a) >> 1;
         node_config.seed = number(b);
-        let node = restore(node_config, &config, recovery, &clock)?;
-        let driver = Driver::new(node, clock, store.clone(), dispatcher, directory.clone(), &config);
+        let node = restore(node_config, &config, recovery, &directory, &clock)?;
+        let readers = Readers::start().map_err(|error| StartError::System(error.to_string()))?;
+        let driver = Driver::new(node, clock, store.clone(), dispatcher, directory.clone(), readers, &config);
 
         let for_thread = driver.clone();
         let writer_config = config.writer.clone();
@@ -108,8 +110,15 @@ impl Engine {
         // Loads and attempts that the restored state asks for.
         driver.step(postrider_core::node::Input::Tick);
         let writer = parking_lot::Mutex::new(Some(thread));
-        let engine =
-            Self(Arc::new(Inner { driver, directory, store, config, by_hand: ByHand::default(), writer }));
+        let engine = Self(Arc::new(Inner {
+            driver,
+            directory,
+            store,
+            config,
+            by_hand: ByHand::default(),
+            admission: Admission::default(),
+            writer,
+        }));
         tokio::spawn(operational::run(engine.clone()));
         Ok(engine)
     }
@@ -142,6 +151,7 @@ fn restore(
     node_config: NodeConfig,
     config: &EngineConfig,
     recovery: Recovery,
+    directory: &Directory,
     clock: &Clock,
 ) -> Result<Node<crate::driver::Asker>, StartError> {
     let now = clock.now();
@@ -161,7 +171,11 @@ fn restore(
     }
     for stored in recovery.endpoints {
         let replays = replays.remove(&stored.no).unwrap_or_default();
-        node.restore(Restored { replays, ..restored(stored, config)? }, now);
+        let restored = Restored { replays, ..restored(stored, config)? };
+        if !restored.deleted {
+            directory.screens().put(restored.tenant, restored.no, &restored.policy);
+        }
+        node.restore(restored, now);
     }
     Ok(node)
 }

@@ -19,6 +19,7 @@ use crate::card_guard::fault_of_name;
 use crate::clock::wall;
 use crate::directory::{Directory, Tenant};
 use crate::error::ServiceError;
+use crate::reading::For;
 
 /// Subjects held in memory, at most.
 const MAX_CACHED: usize = 32_768;
@@ -112,7 +113,7 @@ impl Engine {
         let missing: Vec<(usize, SubjectId)> =
             (0..ids.len()).filter(|at| found[*at].is_none()).map(|at| (at, ids[at].clone())).collect();
         if !missing.is_empty() {
-            let read = self.read(move |store| {
+            let read = self.read(For::Subjects, move |store| {
                 let read = |(at, id): (usize, SubjectId)| Ok((at, store.subject(id.as_str())?));
                 missing.into_iter().map(read).collect::<Result<Vec<_>, _>>()
             });

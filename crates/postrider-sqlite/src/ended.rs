@@ -35,8 +35,8 @@ struct Search<'v> {
 }
 
 impl<'v> Search<'v> {
-    fn begin(shared: &'v Shared, endpoint: EndpointNo, statuses: Statuses) -> Res<Self> {
-        let (view, (tail, committed)) = shared.view(For::Answers, |memory| {
+    fn begin(shared: &'v Shared, what: For, endpoint: EndpointNo, statuses: Statuses) -> Res<Self> {
+        let (view, (tail, committed)) = shared.view(what, |memory| {
             (memory.tails.oldest_beyond(endpoint.into(), 0, usize::MAX), memory.committed)
         })?;
         Ok(Self { view, endpoint, statuses, tail, committed })
@@ -221,7 +221,7 @@ fn takes(journal: &mut Journal<'_>, filter: &ReplayFilter, position: Position) -
 
 /// Where the deliveries lie that a filter covers now, and how many they are.
 pub(crate) fn span(shared: &Shared, endpoint: EndpointNo, filter: &ReplayFilter) -> Res<ReplaySpan> {
-    let search = Search::begin(shared, endpoint, filter.statuses)?;
+    let search = Search::begin(shared, For::Counts, endpoint, filter.statuses)?;
     let as_of = last_commit(search.view.conn())?;
     let (after, through) = search.bounds(filter)?;
     let matched = search.count(filter, after, through)?;
@@ -237,7 +237,7 @@ fn last_commit(conn: &Connection) -> Res<Timestamp> {
 
 /// A page of what a replay covers.
 pub(crate) fn page(shared: &Shared, replay: &Replay, after: Position, limit: PageLimit) -> Res<ReplayPage> {
-    let search = Search::begin(shared, replay.endpoint, replay.filter.statuses)?;
+    let search = Search::begin(shared, For::Background, replay.endpoint, replay.filter.statuses)?;
     let mut page = ReplayPage { watermark: search.committed, ..ReplayPage::default() };
     match search.fill(replay, after, limit, &mut page) {
         Err(fault) => match StoreError::from(fault) {

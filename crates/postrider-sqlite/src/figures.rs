@@ -31,7 +31,7 @@ pub(crate) fn of(
     at_most: usize,
 ) -> Res<EndpointFigures> {
     let owner = Owner::from(endpoint);
-    let (view, (tail, open, committed)) = shared.view(For::Answers, |memory| {
+    let (view, (tail, open, committed)) = shared.view(For::Counts, |memory| {
         let open = memory.overlay.of_endpoint(endpoint, Position::ZERO).map(|o| o.delivery.position);
         let tail = memory.tails.newest_below(owner, Position::MAX);
         (tail, open.collect::<Vec<_>>(), memory.committed)

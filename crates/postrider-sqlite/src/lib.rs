@@ -58,8 +58,8 @@ pub use write::SqliteWriter;
 /// How the database is opened.
 #[derive(Debug, Clone)]
 pub struct SqliteConfig {
-    /// Connections for reading, at most; half of them for pages of pending work alone. Two more look up keys, and two
-    /// subjects.
+    /// Connections for reading, at most; half of them for pages of pending work alone. Two more look up keys, two look up
+    /// subjects, one counts, and one reads in the background.
     pub readers: usize,
     /// A read that takes longer is cut off, so that the write-ahead log can begin again.
     pub read_limit: Duration,

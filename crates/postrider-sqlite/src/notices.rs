@@ -49,7 +49,7 @@ pub(crate) fn remove_old(conn: &Connection, now: Timestamp) -> Res<()> {
 
 /// What is due.
 pub(crate) fn page(shared: &Shared, until: Timestamp, limit: usize) -> Res<NoticePage> {
-    let (view, ()) = shared.view(For::Answers, |_| ())?;
+    let (view, ()) = shared.view(For::Background, |_| ())?;
     let mut statement = view
         .conn()
         .prepare_cached("SELECT due, position, doc FROM outbox ORDER BY due, position LIMIT ?1")?;

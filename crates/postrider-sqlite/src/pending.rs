@@ -191,7 +191,7 @@ pub(crate) fn one(shared: &Shared, position: Position) -> Res<Option<Loaded>> {
 
 /// How many are pending, at most `at_most`. Where that takes too long, as many as were counted until then.
 pub(crate) fn count(shared: &Shared, endpoint: EndpointNo, at_most: u64) -> Res<u64> {
-    let (view, open) = shared.view(For::Answers, |memory| memory.overlay.count(endpoint))?;
+    let (view, open) = shared.view(For::Background, |memory| memory.overlay.count(endpoint))?;
     let mut counted = u64::from(open);
     let mut after = -1_i64;
     while counted < at_most {

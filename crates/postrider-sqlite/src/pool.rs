@@ -13,6 +13,8 @@ use crate::error::Res;
 use crate::memory::{Generation, Memory, Shared};
 use crate::open;
 
+/// What is said to whoever waited for a connection for as long as a read may take.
+const NO_CONNECTION: &str = "all connections for such reads are taken";
 /// Operations of SQLite's machine between two looks at the clock.
 const OPERATIONS_A_LOOK: i32 = 2_000;
 
@@ -29,8 +31,12 @@ struct Inner {
 /// deliveries waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum For {
-    /// Answers to people: the log, deliveries, counts.
+    /// Answers to people: the log, deliveries, the feed.
     Answers,
+    /// Counts and figures for people, each of which may look through very much.
+    Counts,
+    /// What the engine goes through without haste: replays, how much is pending, notices.
+    Background,
     /// Pages of pending work.
     Work,
     /// Keys of publications, which a commit waits for.
@@ -43,23 +49,29 @@ pub(crate) enum For {
 const KEY_READERS: usize = 2;
 /// Connections that look up subjects; opened only where events have some.
 const SUBJECT_READERS: usize = 2;
+/// Connections that count, and that read in the background.
+const COUNT_READERS: usize = 1;
+const BACKGROUND_READERS: usize = 1;
 
 /// The readers of a database, by what they read for.
 #[derive(Debug)]
 pub(crate) struct Pools {
     answers: Pool,
+    counts: Pool,
+    background: Pool,
     work: Pool,
     keys: Pool,
     subjects: Pool,
 }
 
 impl Pools {
-    /// `readers` are shared out between answers and work, one for each at least; those for keys and subjects come on
-    /// top.
+    /// `readers` are shared out between answers and work, one for each at least; those for everything else come on top.
     pub(crate) fn new(readers: usize) -> Self {
         let answers = readers / 2;
         Self {
             answers: Pool::new(answers),
+            counts: Pool::new(COUNT_READERS),
+            background: Pool::new(BACKGROUND_READERS),
             work: Pool::new(readers - answers),
             keys: Pool::new(KEY_READERS),
             subjects: Pool::new(SUBJECT_READERS),
@@ -69,6 +81,8 @@ impl Pools {
     fn of(&self, what: For) -> &Pool {
         match what {
             For::Answers => &self.answers,
+            For::Counts => &self.counts,
+            For::Background => &self.background,
             For::Work => &self.work,
             For::Keys => &self.keys,
             For::Subjects => &self.subjects,
@@ -77,7 +91,8 @@ impl Pools {
 
     /// Closes all connections: idle ones now, the others when they come back.
     pub(crate) fn close_all(&self) {
-        [&self.answers, &self.work, &self.keys, &self.subjects].into_iter().for_each(Pool::close_all);
+        let Self { answers, counts, background, work, keys, subjects } = self;
+        [answers, counts, background, work, keys, subjects].into_iter().for_each(Pool::close_all);
     }
 }
 
@@ -120,7 +135,7 @@ impl Pool {
             match until {
                 None => self.returned.wait(&mut inner),
                 Some(until) if self.returned.wait_until(&mut inner, until).timed_out() => {
-                    return Err(StoreError::Slow.into());
+                    return Err(StoreError::Busy(NO_CONNECTION.to_owned()).into());
                 }
                 Some(_) => {}
             }
@@ -262,6 +277,7 @@ pub(crate) const READ_LIMIT: Duration = Duration::from_secs(5);
 mod tests {
     use postrider_core::id::{EndpointNo, Position};
     use postrider_core::record::KeyHash;
+    use postrider_core::time::Timestamp;
     use postrider_store::conformance::build::{ALL, Builder, Draft, TENANT};
     use postrider_store::{LogQuery, Store as _};
 
@@ -279,12 +295,20 @@ mod tests {
         b.commit(&mut writer, store.committed());
         let (slow, ()) = store.shared.view(For::Answers, |_| ()).unwrap();
         let query = LogQuery { limit: 1, ..LogQuery::default() };
-        assert!(matches!(store.log(&query), Err(StoreError::Slow)));
+        // That others are in the way is told from a question that takes too long itself.
+        assert!(matches!(store.log(&query), Err(StoreError::Busy(_))));
         assert!(store.find_keys(&[KeyHash::own_id(TENANT, "a")]).unwrap()[0].is_some());
         assert_eq!(store.due(EndpointNo(1), Position::ZERO, ALL).unwrap().entries.len(), 1);
         assert_eq!(store.pending(EndpointNo(1), None, 9).unwrap().len(), 1);
         assert_eq!(store.subject("card").unwrap(), None);
+        let count = || store.figures(EndpointNo(1), Timestamp::EPOCH, 9);
+        assert!(count().is_ok() && store.notices(Timestamp::EPOCH, 9).is_ok());
         drop(slow);
         assert_eq!(store.log(&query).unwrap().rows.len(), 1);
+        // Nor do counts keep any of them waiting.
+        let (_slow, ()) = store.shared.view(For::Counts, |_| ()).unwrap();
+        assert!(matches!(count(), Err(StoreError::Busy(_))));
+        assert_eq!(store.log(&query).unwrap().rows.len(), 1);
+        assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap(), 1);
     }
 }

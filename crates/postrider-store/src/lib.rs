@@ -27,7 +27,8 @@ pub enum StoreError {
     /// No room on the disk; worth trying again with the same group.
     #[error("the disk is full: {0}")]
     Full(String),
-    /// Another program holds the database at the moment; worth trying again with the same group.
+    /// Another program holds the database at the moment, or others read all that may be read at once; worth trying again, with
+    /// the same group.
     #[error("the database is busy: {0}")]
     Busy(String),
     /// The outcome of a commit is not known (a failed write or fsync). The handle is not used again: call

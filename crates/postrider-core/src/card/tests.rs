@@ -24,6 +24,7 @@ fn event(data: &str) -> Publication {
         idempotency: None,
         body: None,
         unfit: Vec::new(),
+        judged: None,
     }
 }
 

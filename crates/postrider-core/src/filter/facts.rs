@@ -1,8 +1,11 @@
 //! What an event has where conditions look, found in one pass over its JSON, of which nothing else is read.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::places::Places;
 use super::{Fact, Filters, Pointer, Scalar};
 use crate::decimal::Decimal;
 
@@ -11,101 +14,87 @@ use crate::decimal::Decimal;
 /// Where a name stands twice in an object, the last one counts. Attributes and data are the bytes that were accepted; what
 /// lies behind a place at which they are no JSON is missing.
 #[derive(Debug)]
-pub struct Facts<'f, 'e> {
-    attributes: Found<'f, 'e>,
-    data: Found<'f, 'e>,
+pub struct Facts<'e> {
+    attributes: (Places, Found<'e>),
+    data: (Places, Found<'e>),
 }
 
-impl<'f, 'e> Facts<'f, 'e> {
+impl<'e> Facts<'e> {
     /// Gathers them.
-    pub fn of(filters: impl IntoIterator<Item = &'f Filters>, attributes: &'e [u8], data: &'e [u8]) -> Self {
-        let (mut of_attributes, mut of_data) = (Vec::new(), Vec::new());
-        for filters in filters {
-            of_attributes.extend(filters.attributes.iter().map(|condition| &condition.pointer));
-            of_data.extend(filters.data.iter().map(|condition| &condition.pointer));
-        }
-        Self { attributes: Found::of(of_attributes, attributes), data: Found::of(of_data, data) }
+    pub fn of<'f>(
+        filters: impl IntoIterator<Item = &'f Filters>,
+        attributes: &'e [u8],
+        data: &'e [u8],
+    ) -> Self {
+        let (of_attributes, of_data) = places(filters);
+        let (in_attributes, in_data) = (Found::of(&of_attributes, attributes), Found::of(&of_data, data));
+        Self { attributes: (of_attributes, in_attributes), data: (of_data, in_data) }
     }
 
     pub(super) fn attribute(&self, pointer: &Pointer) -> &Fact<'e> {
-        self.attributes.at(pointer)
+        let (places, found) = &self.attributes;
+        places.find(pointer).map_or(&Fact::Missing, |place| found.at(place))
     }
 
     pub(super) fn data(&self, pointer: &Pointer) -> &Fact<'e> {
-        self.data.at(pointer)
+        let (places, found) = &self.data;
+        places.find(pointer).map_or(&Fact::Missing, |place| found.at(place))
     }
 }
 
-/// What a document has at some places.
-#[derive(Debug)]
-struct Found<'f, 'e> {
-    /// In order and each once: those through one place stand together, the one that ends there first.
-    pointers: Vec<&'f Pointer>,
-    /// One for each.
-    facts: Vec<Fact<'e>>,
+/// The places that some filters look at: in attributes, in data.
+pub(super) fn places<'f>(filters: impl IntoIterator<Item = &'f Filters>) -> (Places, Places) {
+    let (mut of_attributes, mut of_data) = (Vec::new(), Vec::new());
+    for filters in filters {
+        of_attributes.extend(filters.attributes.iter().map(|condition| Arc::clone(&condition.pointer)));
+        of_data.extend(filters.data.iter().map(|condition| Arc::clone(&condition.pointer)));
+    }
+    (Places::of(of_attributes), Places::of(of_data))
 }
 
-impl<'f, 'e> Found<'f, 'e> {
-    fn of(mut pointers: Vec<&'f Pointer>, document: &'e [u8]) -> Self {
-        pointers.sort_unstable_by(|a, b| a.names().cmp(b.names()));
-        pointers.dedup_by(|a, b| a.names() == b.names());
-        let facts = vec![Fact::Missing; pointers.len()];
-        let mut found = Self { pointers, facts };
-        if !found.pointers.is_empty() {
+/// What a document has at some places: only those where there is something, so that what is found costs no more than the
+/// document is long, however many places are asked about.
+#[derive(Debug, Default)]
+pub(super) struct Found<'e>(BTreeMap<usize, Fact<'e>>);
+
+impl<'e> Found<'e> {
+    pub(super) fn of(places: &Places, document: &'e [u8]) -> Self {
+        let mut found = Self::default();
+        if !places.is_empty() {
             let text = std::str::from_utf8(document).unwrap_or_default();
-            let all = 0..found.pointers.len();
             // It ends early only where the text is no JSON.
-            let _ = Walk { text, at: 0, found: &mut found }.value(all, 0);
+            let _ = Walk { text, at: 0, places, found: &mut found }.value(places.all(), 0);
         }
         found
     }
 
-    fn at(&self, pointer: &Pointer) -> &Fact<'e> {
-        let at = self.pointers.binary_search_by(|known| known.names().cmp(pointer.names()));
-        at.ok().map_or(&Fact::Missing, |at| &self.facts[at])
+    pub(super) fn at(&self, place: usize) -> &Fact<'e> {
+        self.0.get(&place).unwrap_or(&Fact::Missing)
     }
 
-    /// Those of some pointers, all longer than `level`, whose name on that level is this one.
-    fn through(&self, range: &Range<usize>, level: usize, name: &str) -> Range<usize> {
-        let pointers = &self.pointers[range.clone()];
-        let from = pointers.partition_point(|pointer| *pointer.names()[level] < *name);
-        let length = pointers[from..].partition_point(|pointer| *pointer.names()[level] == *name);
-        range.start + from..range.start + from + length
-    }
-
-    /// Those of some pointers, all longer than `level`, that lead into an array, by index and in order of it.
-    fn through_items(&self, range: &Range<usize>, level: usize) -> Vec<(usize, Range<usize>)> {
-        let mut items = Vec::new();
-        let mut from = range.start;
-        while from < range.end {
-            let name = &self.pointers[from].names()[level];
-            let same = self.through(&(from..range.end), level, name);
-            // Written without sign and leading zeros (RFC 6901, section 4).
-            if let Some(index) = name.parse::<usize>().ok().filter(|index| index.to_string() == **name) {
-                items.push((index, same.clone()));
-            }
-            from = same.end;
+    /// Forgets what was found at some places.
+    fn forget(&mut self, places: Range<usize>) {
+        while let Some((&place, _)) = self.0.range(places.clone()).next() {
+            self.0.remove(&place);
         }
-        items.sort_unstable_by_key(|(index, _)| *index);
-        items
     }
 }
 
 /// One pass over a document. Every step gives `None` where the text is not what JSON has there.
-struct Walk<'f, 'e, 's> {
+struct Walk<'e, 's> {
     text: &'e str,
     at: usize,
-    found: &'s mut Found<'f, 'e>,
+    places: &'s Places,
+    found: &'s mut Found<'e>,
 }
 
-impl<'e> Walk<'_, 'e, '_> {
-    /// Passes over a value to which the pointers of `range` lead on `level` levels. With each level that goes on it calls
+impl<'e> Walk<'e, '_> {
+    /// Passes over a value to which the places of `range` lead on `level` levels. With each level that goes on it calls
     /// itself, so that it nests no deeper than the longest pointer.
     fn value(&mut self, mut range: Range<usize>, level: usize) -> Option<()> {
         // What an earlier member of the same name had does not count.
-        self.found.facts[range.clone()].fill(Fact::Missing);
-        let ends_here =
-            range.clone().next().filter(|first| self.found.pointers[*first].names().len() == level);
+        self.found.forget(range.clone());
+        let ends_here = range.clone().next().filter(|first| self.places.end_at(*first, level));
         if ends_here.is_some() {
             range.start += 1;
         }
@@ -137,7 +126,7 @@ impl<'e> Walk<'_, 'e, '_> {
             },
         };
         if let Some(at) = ends_here {
-            self.found.facts[at] = fact;
+            self.found.0.insert(at, fact);
         }
         Some(())
     }
@@ -152,7 +141,7 @@ impl<'e> Walk<'_, 'e, '_> {
             let (raw, escaped) = self.string()?;
             self.next().filter(|byte| *byte == b':')?;
             self.at += 1;
-            let through = decoded(raw, escaped).map(|name| self.found.through(&range, level, &name));
+            let through = decoded(raw, escaped).map(|name| self.places.through(&range, level, &name));
             self.value(through.unwrap_or_default(), level + 1)?;
             if self.ends(b'}')? {
                 return Some(());
@@ -163,15 +152,18 @@ impl<'e> Walk<'_, 'e, '_> {
     }
 
     fn array(&mut self, range: Range<usize>, level: usize) -> Option<()> {
-        let items = self.found.through_items(&range, level);
-        let mut wanted = items.into_iter().peekable();
         self.at += 1;
         if self.ends(b']')? {
             return Some(());
         }
-        for index in 0.. {
-            let through = wanted.next_if(|(wanted, _)| *wanted == index).map(|(_, through)| through);
-            self.value(through.unwrap_or_default(), level + 1)?;
+        for index in 0_usize.. {
+            // Written without sign and leading zeros (RFC 6901, section 4).
+            let through = if range.is_empty() {
+                Range::default()
+            } else {
+                self.places.through(&range, level, &index.to_string())
+            };
+            self.value(through, level + 1)?;
             if self.ends(b']')? {
                 return Some(());
             }

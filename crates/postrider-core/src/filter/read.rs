@@ -1,11 +1,12 @@
 //! Filters as their owners write them, and as they are shown again.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Condition, Filters, Order, Pointer, Scalar, Test};
+use super::{Condition, Filters, Listed, Order, Pointer, Scalar, Test};
 use crate::decimal::Decimal;
 use crate::event::MAX_ATTRIBUTE_NAME;
 use crate::fault::ParseError;
@@ -80,7 +81,7 @@ fn attribute(name: &str, value: &RawValue) -> Result<Condition, Detail> {
         return Err(format!("must have a name of 1 to {MAX_ATTRIBUTE_NAME} bytes, as attributes have").into());
     }
     let test = Test::OneOf(scalars(value, MAX_FILTER_VALUES)?);
-    Ok(Condition { pointer: Pointer::member(name), test })
+    Ok(Condition { pointer: Arc::new(Pointer::member(name)), test })
 }
 
 fn condition(object: &mut Object<'_>) -> Option<Condition> {
@@ -106,13 +107,13 @@ fn condition(object: &mut Object<'_>) -> Option<Condition> {
             Op::Exists => Test::Exists(json::boolean(value)?),
         })
     });
-    pointer.zip(test).map(|(pointer, test)| Condition { pointer, test })
+    pointer.zip(test).map(|(pointer, test)| Condition { pointer: Arc::new(pointer), test })
 }
 
-fn scalars(value: &RawValue, max: usize) -> Result<Vec<Scalar<'static>>, Detail> {
+fn scalars(value: &RawValue, max: usize) -> Result<Listed, Detail> {
     let range = || Detail::from(format!("must be an array of 1 to {max} strings, numbers or booleans"));
     let items = json::split_array(value.get(), max).ok().flatten().filter(|items| !items.is_empty());
-    items.ok_or_else(range)?.into_iter().map(scalar).collect()
+    items.ok_or_else(range)?.into_iter().map(scalar).collect::<Result<_, _>>().map(Listed::new)
 }
 
 fn scalar(value: &RawValue) -> Result<Scalar<'static>, Detail> {
@@ -150,7 +151,7 @@ impl Serialize for Test {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Equal(value) | Self::Different(value) => value.serialize(serializer),
-            Self::OneOf(values) => values.serialize(serializer),
+            Self::OneOf(listed) => listed.values.serialize(serializer),
             Self::Ordered(_, bound) => number(bound, serializer),
             Self::Prefix(prefix) => serializer.serialize_str(prefix),
             Self::Exists(wanted) => serializer.serialize_bool(*wanted),

@@ -3,6 +3,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fault::ParseError;
+use crate::id::EndpointNo;
+use crate::subscription::Pattern;
 
 fn filters(filters: &Value) -> Filters {
     Filters::parse(&filters.to_string()).unwrap().unwrap()
@@ -298,6 +300,51 @@ fn abuse_a84_filters_are_bounded_and_their_faults_name_the_range() {
     assert_eq!(pointers(&digits), ["/data/0/value"]);
 }
 
+#[test]
+fn one_of_many_values_is_met_by_its_value_however_it_is_written() {
+    let values: Vec<Value> = (0..30)
+        .flat_map(|n| [json!(n * 3), json!(format!("{}", n * 3)), json!(n % 2 == 0)])
+        .take(MAX_LISTED)
+        .collect();
+    let values = Value::from(values).to_string();
+    for (data, expected) in [
+        ("87", true),
+        ("8.70e1", true),
+        ("87.0000000000000000000000000001", false),
+        ("86", false),
+        ("-87", false),
+        ("\"87\"", true),
+        ("\"87.0\"", false),
+        ("\"\\u0038\\u0037\"", true),
+        ("true", true),
+        ("null", false),
+        ("[87]", false),
+    ] {
+        assert_eq!(holds("", "in", &values, data).is_ok(), expected, "{data}");
+    }
+    assert!(holds("", "in", "[true]", "false").is_err());
+    // Shown as it was given.
+    let text = r#"{"attributes":{},"data":[{"pointer":"/a","op":"in","value":[3,1.0,"b","a",2e0]}]}"#;
+    let shown = Filters::parse(text).unwrap().unwrap().to_document();
+    assert_eq!(serde_json::to_string(&shown).unwrap(), text);
+}
+
+#[test]
+fn abuse_a82_a_name_that_comes_again_and_again_leaves_what_its_last_one_has() {
+    let many: Vec<Filters> = (0..200)
+        .flat_map(|n| [format!("/a/{n}"), format!("/a/x{n}")])
+        .map(|pointer| filters(&json!({"data": [{"pointer": pointer, "op": "exists", "value": true}]})))
+        .collect();
+    let mut text = String::from("{");
+    for _ in 0..5_000 {
+        text.push_str(r#""a":[1,2],"a":{"x1":1},"#);
+    }
+    text.push_str(r#""a":[0,0,0]}"#);
+    let facts = Facts::of(&many, b"", text.as_bytes());
+    let there = many.iter().filter(|filters| filters.check(&facts).is_ok()).count();
+    assert_eq!(there, 3);
+}
+
 /// JSON as a text, with white space, escapes and double names.
 fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
@@ -321,7 +368,56 @@ fn any_json() -> impl Strategy<Value = String> {
     })
 }
 
+/// A condition on data.
+fn any_condition() -> impl Strategy<Value = Value> {
+    let pointer = "(/(a|b|0|1|~1)){0,3}";
+    let scalar = prop_oneof![
+        any::<bool>().prop_map(|b| json!(b)),
+        (-5..5_i32).prop_map(|n| json!(n)),
+        prop::sample::select(vec![json!("a"), json!("")]),
+    ];
+    let test = prop_oneof![
+        (prop::sample::select(vec!["eq", "ne"]), scalar.clone()),
+        (Just("in"), prop::collection::vec(scalar, 1..6).prop_map(Value::from)),
+        (prop::sample::select(vec!["gt", "gte", "lt", "lte"]), (-5..5_i32).prop_map(|n| json!(n))),
+        (Just("prefix"), Just(json!("a"))),
+        (Just("exists"), any::<bool>().prop_map(|b| json!(b))),
+    ];
+    (pointer, test).prop_map(|(pointer, (op, value))| json!({"pointer": pointer, "op": op, "value": value}))
+}
+
 proptest! {
+    #[test]
+    fn a_screen_says_of_each_endpoint_what_its_filters_say(
+        text in any_json(),
+        attribute in prop::sample::select(vec![r#"{"k":"a"}"#, r#"{"k":1}"#, ""]),
+        asked in prop::collection::vec(
+            (prop::collection::vec(any_condition(), 0..4), any::<bool>(), any::<bool>()), 1..8,
+        ),
+    ) {
+        let entrants: Vec<Entrant> = (1..).zip(&asked).filter_map(|(no, (data, on_attribute, subscribed))| {
+            let attributes = if *on_attribute { json!({"k": ["a", 2]}) } else { json!({}) };
+            let filters = json!({"attributes": attributes, "data": data}).to_string();
+            Some(Entrant {
+                no: EndpointNo(no),
+                version: 1,
+                patterns: [Pattern::parse(if *subscribed { "card.*" } else { "account.*" }).unwrap()].into(),
+                filters: Arc::new(Filters::parse(&filters).unwrap()?),
+            })
+        }).collect();
+        let screen = Arc::new(Screen::of(entrants.iter().rev().cloned().collect()));
+        let judged = screen.judge("card.used", attribute.as_bytes(), text.as_bytes());
+        let all = entrants.iter().map(|entrant| &*entrant.filters);
+        let facts = Facts::of(all, attribute.as_bytes(), text.as_bytes());
+        for entrant in &entrants {
+            let subscribed = entrant.patterns[0].matches("card.used");
+            let expected = subscribed && entrant.filters.check(&facts).is_ok();
+            prop_assert_eq!(judged.verdict(entrant.no, 1), Some(expected));
+            prop_assert_eq!(judged.verdict(entrant.no, 2), None);
+        }
+        prop_assert_eq!(judged.verdict(EndpointNo(99), 1), None);
+    }
+
     #[test]
     fn what_is_found_is_what_a_tree_of_the_document_has(
         text in any_json(), pointers in prop::collection::vec("(/(a|b|0|1|2|~0|~1|\")){0,4}", 1..8),

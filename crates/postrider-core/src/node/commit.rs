@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::common::Owner;
 use super::input::{Change, Effects, ReplayAsk, Reply, Wanted};
 use super::outbox::Case;
-use super::{Node, RELEASED_AT_ONCE};
+use super::{FILTER_LOOKS, Node, RELEASED_AT_ONCE};
 use crate::id::{Position, ShardNo};
 use crate::operational::Kind;
 use crate::publication::{Publication, Receipt, Refusal};
@@ -343,11 +343,12 @@ impl<R> Node<R> {
         let mut members = Vec::with_capacity(taken.len());
         let mut here: FxHashMap<KeyHash, usize> = FxHashMap::default();
         let mut known = known.iter();
-        let mut rows = self.common.updates.len();
+        let (mut rows, mut looks) = (self.common.updates.len(), 0);
         let mut taken = taken.into_iter();
         while let Some(Item { call, index, publication }) = taken.next() {
-            // What an event owes is known only now: the rest waits for the next group.
-            if rows >= self.common.config.group_rows && !accepted.is_empty() {
+            // What an event owes, and what it took to find out, is known only now: the rest waits for the next group.
+            let full = rows >= self.common.config.group_rows || looks >= FILTER_LOOKS;
+            if full && !accepted.is_empty() {
                 let rest = std::iter::once(Item { call, index, publication }).chain(taken);
                 for item in rest.collect::<Vec<_>>().into_iter().rev() {
                     self.intake.inbox_bytes += item.publication.weight();
@@ -383,7 +384,8 @@ impl<R> Node<R> {
             }
             let position = self.intake.next;
             let shard = &mut self.shards[usize::from(ShardNo::of(publication.tenant).0)];
-            let event = match shard.accept(publication, position, now, self.common.config.backlog_max) {
+            let backlog_max = self.common.config.backlog_max;
+            let event = match shard.accept(publication, position, now, backlog_max, &mut looks) {
                 Ok(event) => event,
                 Err(refusal) => {
                     self.common.counts.refused += 1;

@@ -93,8 +93,12 @@ pub(crate) struct Common {
     pub(crate) parked: VecDeque<Owner>,
     /// When endpoints are looked at again: one time each.
     pub(crate) timers: BTreeSet<(Timestamp, Owner)>,
+    /// Pages to read, and those that [may wait](What::may_wait).
     pub(crate) wanted: VecDeque<Load>,
+    pub(crate) wanted_patiently: VecDeque<Load>,
+    /// Pages being read, and how many of them may wait.
     pub(crate) loading: usize,
+    pub(crate) loading_patiently: usize,
     pub(crate) committed: Position,
     /// For the next group.
     pub(crate) updates: Vec<Update>,
@@ -145,7 +149,9 @@ impl Common {
             parked: VecDeque::new(),
             timers: BTreeSet::new(),
             wanted: VecDeque::new(),
+            wanted_patiently: VecDeque::new(),
             loading: 0,
+            loading_patiently: 0,
             committed: Position::ZERO,
             updates: Vec::new(),
             edits: Vec::new(),
@@ -272,6 +278,24 @@ impl Common {
             What::Any | What::Before(_) | What::Count => {}
         }
         Some(load)
+    }
+
+    /// A page is to be read when there is room for it.
+    pub(crate) fn want(&mut self, load: Load) {
+        let wanted = if load.what.may_wait() { &mut self.wanted_patiently } else { &mut self.wanted };
+        wanted.push_back(load);
+    }
+
+    /// A page began to be read.
+    pub(crate) fn load_begun(&mut self, what: &What) {
+        self.loading += 1;
+        self.loading_patiently += usize::from(what.may_wait());
+    }
+
+    /// See [`Self::load_begun`].
+    pub(crate) fn load_ended(&mut self, what: &What) {
+        self.loading = self.loading.saturating_sub(1);
+        self.loading_patiently = self.loading_patiently.saturating_sub(usize::from(what.may_wait()));
     }
 
     /// Whether what was read of a delivery, with everything up to `read` in place, may be out of date.

@@ -134,6 +134,14 @@ pub enum What {
     Replay(Arc<Replay>, Position),
 }
 
+impl What {
+    /// Whether no due delivery waits for it. What may wait is read apart, so that it keeps nothing else waiting, however much
+    /// there is to look through.
+    pub const fn may_wait(&self) -> bool {
+        matches!(self, Self::Count | Self::Replay(..))
+    }
+}
+
 /// A page as read.
 #[derive(Debug)]
 pub struct PageRead {

@@ -13,6 +13,7 @@ mod input;
 pub(crate) mod outbox;
 mod recent;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use self::commit::{Begun, Known};
@@ -46,12 +47,17 @@ const QUIET: Duration = Duration::from_secs(2);
 const EXPIRY_EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3_600));
 /// Pages being read at once.
 pub(crate) const LOADS_IN_FLIGHT: usize = 16;
+/// Of these, pages that [may wait](What::may_wait): they leave room for those that deliveries wait for.
+const PATIENT_LOADS_IN_FLIGHT: usize = 4;
 /// Wanted pages that are looked at in one go for one that there is room for.
 const LOADS_LOOKED_AT: usize = 16;
 /// How long what replays let go may wait for a group to ride with: while others write, they cost no commits of their own.
 const RELEASE_DELAY: Duration = Duration::from_millis(5);
 /// Deliveries that replays let go with one group, at most.
 const RELEASED_AT_ONCE: usize = 1_000;
+/// Looks at endpoints with filters, and at conditions that were not judged before, after which a group takes no further event:
+/// some milliseconds of them.
+const FILTER_LOOKS: usize = 65_536;
 /// How long until pages that could not be read are tried again.
 const PAGE_RETRY: Duration = Duration::from_secs(1);
 
@@ -121,12 +127,12 @@ impl<R> Node<R> {
             }
             Input::Page(page) => {
                 let owner = (page.load.tenant, page.load.endpoint);
-                self.common.loading = self.common.loading.saturating_sub(1);
+                self.common.load_ended(&page.load.what);
                 self.shard(owner.0).page(*page, now);
                 self.poke(owner, now);
             }
             Input::PageFailed(load) => {
-                self.common.loading = self.common.loading.saturating_sub(1);
+                self.common.load_ended(&load.what);
                 self.failed_pages.push((now + PAGE_RETRY, load));
             }
             Input::Retry(wanted, reply) => self.intake.retries.push((*wanted, reply)),
@@ -242,20 +248,29 @@ impl<R> Node<R> {
         }
     }
 
-    /// The next page to read, if one is wanted and there is room for it.
+    /// The next page to read, if one is wanted and there is room for it: of those that may wait only when no other one is.
     fn next_load(&mut self) -> Option<Load> {
         if self.common.loading >= LOADS_IN_FLIGHT {
             return None;
         }
-        for _ in 0..self.common.wanted.len().min(LOADS_LOOKED_AT) {
-            let load = self.common.wanted.pop_front()?;
+        let patient = self.common.loading_patiently < PATIENT_LOADS_IN_FLIGHT;
+        let load = self.next_of(|common| &mut common.wanted);
+        let load =
+            load.or_else(|| patient.then(|| self.next_of(|common| &mut common.wanted_patiently))?)?;
+        self.common.load_begun(&load.what);
+        Some(load)
+    }
+
+    /// The first of a queue of wanted pages for which there is room.
+    fn next_of(&mut self, queue: impl Fn(&mut Common) -> &mut VecDeque<Load>) -> Option<Load> {
+        for _ in 0..queue(&mut self.common).len().min(LOADS_LOOKED_AT) {
+            let load = queue(&mut self.common).pop_front()?;
             let shard = &self.shards[usize::from(ShardNo::of(load.tenant).0)];
             let Some(slot) = shard.slots.get(&load.endpoint) else { continue };
             if let Some(load) = self.common.grant(&load, slot.proven, slot.runnable(&load.what)) {
-                self.common.loading += 1;
                 return Some(load);
             }
-            self.common.wanted.push_back(load);
+            queue(&mut self.common).push_back(load);
         }
         None
     }

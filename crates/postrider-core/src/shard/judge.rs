@@ -5,30 +5,42 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::{Shard, Slot};
-use crate::filter::{Facts, Filters};
+use crate::filter::{Facts, Filters, Judged};
 use crate::id::{EndpointNo, TenantNo};
 use crate::matching::{Candidate, Hold, Outlook};
 
-/// Takes out of those that want its type the endpoints whose filters an event does not pass.
+/// Takes out of those that want its type the endpoints whose filters an event does not pass. What was judged before stays so
+/// where the endpoint is still of the version that was asked; the others are asked now. Returns how many looks that took: one
+/// at each endpoint, and one for each condition that is asked now.
 pub(crate) fn keep_passing(
     matching: &mut Vec<EndpointNo>,
     slots: &FxHashMap<EndpointNo, Slot>,
+    judged: Option<&Judged>,
     attributes: &[u8],
     data: &[u8],
-) {
-    let filters = |no: &EndpointNo| slots.get(no).and_then(Slot::filters);
-    if !matching.iter().any(|no| filters(no).is_some()) {
-        return;
+) -> usize {
+    let mut looks = matching.len();
+    // In order, since those that match are.
+    let mut unknown: Vec<(EndpointNo, &Filters)> = Vec::new();
+    matching.retain(|no| {
+        let Some(policy) = slots.get(no).map(|slot| &slot.policy) else { return true };
+        let Some(filters) = policy.filters.as_deref() else { return true };
+        let verdict = judged.and_then(|judged| judged.verdict(*no, policy.version));
+        if verdict.is_none() {
+            unknown.push((*no, filters));
+        }
+        verdict.unwrap_or(true)
+    });
+    if !unknown.is_empty() {
+        looks += unknown.iter().map(|(_, filters)| filters.conditions()).sum::<usize>();
+        let facts = Facts::of(unknown.iter().map(|(_, filters)| *filters), attributes, data);
+        unknown.retain(|(_, filters)| filters.check(&facts).is_err());
+        matching.retain(|no| unknown.binary_search_by_key(no, |(no, _)| *no).is_err());
     }
-    let facts = Facts::of(matching.iter().filter_map(filters), attributes, data);
-    matching.retain(|no| filters(no).is_none_or(|filters| filters.check(&facts).is_ok()));
+    looks
 }
 
 impl Slot {
-    fn filters(&self) -> Option<&Filters> {
-        self.policy.filters.as_deref()
-    }
-
     /// What becomes of what it is owed now.
     fn outlook(&self, backlog_max: u64) -> Outlook {
         match self.skips(backlog_max) {

@@ -171,7 +171,7 @@ impl Shard {
         self.tenants.get(&tenant).map_or(0, |tenant| tenant.pending.get())
     }
 
-    /// Decides whom an event is owed to. Sequence numbers are given here.
+    /// Decides whom an event is owed to. Sequence numbers are given here. `looks` grows by what asking filters took.
     ///
     /// # Errors
     /// Why its tenant may not have another one accepted now.
@@ -181,6 +181,7 @@ impl Shard {
         position: Position,
         now: Timestamp,
         backlog_max: u64,
+        looks: &mut usize,
     ) -> Result<Accepted, Refusal> {
         let tenant = self.tenants.get_mut(&publication.tenant);
         let tenant = tenant.map(|tenant| tenant.admit(now).map(|()| &*tenant)).transpose()?;
@@ -204,7 +205,14 @@ impl Shard {
         if let Some(tenant) = tenant {
             tenant.subscriptions.matching(&event.event_type, &mut self.matching);
             if tenant.filters() {
-                judge::keep_passing(&mut self.matching, &self.slots, &event.attributes, &event.data);
+                let (attributes, data) = (&event.attributes, &event.data);
+                *looks += judge::keep_passing(
+                    &mut self.matching,
+                    &self.slots,
+                    publication.judged.as_ref(),
+                    attributes,
+                    data,
+                );
             }
             deliveries.reserve_exact(self.matching.len());
             for no in &self.matching {

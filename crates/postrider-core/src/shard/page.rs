@@ -76,7 +76,7 @@ impl Slot {
 
     pub(super) fn want(&self, what: What, entries: usize, common: &mut Common) {
         let (tenant, endpoint) = (self.tenant, self.no);
-        common.wanted.push_back(Load { tenant, endpoint, what, entries, bytes: PAGE_BYTES });
+        common.want(Load { tenant, endpoint, what, entries, bytes: PAGE_BYTES });
     }
 
     fn want_due(&mut self, entries: usize, common: &mut Common) {

@@ -1,22 +1,26 @@
 //! One behaviour each, in a world where everything else works.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::event::Sample;
-use postrider_core::filter::Filters;
+use postrider_core::filter::{Entrant, Filters, Screen};
 use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::matching::{self, Candidate};
-use postrider_core::node::{CHANGING, Directive, NodeConfig, Reply, State};
-use postrider_core::publication::{Publication, Refusal};
-use postrider_core::record::{ErrorKind, KeyHash, Reason, Status, Trigger};
+use postrider_core::node::{
+    CHANGING, Directive, Effects, Input, Load, Node, NodeConfig, PageRead, Reply, Restored, State, What,
+};
+use postrider_core::policy::Policy;
+use postrider_core::publication::{Publication, Receipt, Refusal};
+use postrider_core::record::{ErrorKind, Health, KeyHash, Reason, Status, Trigger};
 use postrider_core::subscription::Pattern;
 use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
 
 use crate::store::Row;
-use crate::world::{Answer, Mode, TENANT, World, event, ms, secs};
+use crate::world::{Answer, Mode, TENANT, World, event, ms, policy, secs};
 
 fn world() -> World {
     World::new(7, NodeConfig { jitter_permille: 0, ..NodeConfig::default() })
@@ -40,7 +44,7 @@ fn run(world: &mut World, time: Duration) {
     world.fail("it does not come to rest");
 }
 
-fn published(world: &World, call: u64) -> &[Result<postrider_core::publication::Receipt, Refusal>] {
+fn published(world: &World, call: u64) -> &[Result<Receipt, Refusal>] {
     match world.replies.get(&call) {
         Some(Reply::Published(answers)) => answers,
         other => panic!("{other:?}"),
@@ -382,6 +386,66 @@ fn what_a_filter_keeps_out_is_not_owed_and_takes_no_sequence_number() {
 }
 
 #[test]
+fn what_was_judged_before_holds_where_the_endpoint_has_not_changed_since() {
+    let mut w = world();
+    let wants = |n: u32| filters(&format!(r#"{{"data":[{{"pointer":"/n","op":"gte","value":{n}}}]}}"#));
+    w.put(1, |p| p.filters = wants(2));
+    w.put(2, |p| p.filters = wants(2));
+    w.put(3, |_| {});
+    run(&mut w, secs(1));
+    let entrant = |no| Entrant {
+        no: EndpointNo(no),
+        version: 1,
+        patterns: [Pattern::All].into(),
+        filters: wants(7).unwrap(),
+    };
+    // The verdicts are not those that would be found, so that they tell who was asked.
+    let screen = Arc::new(Screen::of([1, 2].map(entrant).to_vec()));
+    let judged = |data: &'static str| Publication {
+        judged: Some(screen.judge("card.used", b"", data.as_bytes())),
+        ..with_data("", data)
+    };
+    let owed = |w: &mut World, data| {
+        let call = w.publish(vec![judged(data)]);
+        run(w, secs(1));
+        published(w, call)[0].as_ref().unwrap().deliveries
+    };
+    assert_eq!([r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":7}"#].map(|data| owed(&mut w, data)), [1, 1, 3]);
+    w.put(2, |p| (p.version, p.filters) = (2, wants(3)));
+    w.put(4, |p| p.filters = wants(2));
+    run(&mut w, secs(1));
+    assert_eq!([r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#].map(|data| owed(&mut w, data)), [1, 2, 3]);
+    w.put(1, |p| (p.version, p.filters) = (2, None));
+    w.delete(2);
+    run(&mut w, secs(1));
+    assert_eq!([r#"{"n":1}"#, r#"{"n":7}"#].map(|data| owed(&mut w, data)), [2, 3]);
+}
+
+#[test]
+fn abuse_a82_a_group_ends_where_filters_have_taken_their_time() {
+    let mut w = world();
+    let condition = r#"{"pointer":"/n","op":"gte","value":0}"#;
+    let many = format!(r#"{{"data":[{},{condition}]}}"#, vec![condition; 18].join(","));
+    for no in 1..=200 {
+        w.put(no, |p| {
+            p.filters = filters(&many.replacen("gte", "lt", 1));
+            p.enabled = false;
+        });
+    }
+    run(&mut w, secs(1));
+    w.groups.clear();
+    let call = w.publish((0..64).map(|_| with_data("", r#"{"n":1}"#)).collect());
+    let other = w.publish(vec![Publication { tenant: TenantNo(2), ..event(None) }]);
+    run(&mut w, secs(1));
+    let owed = |answer: &Result<Receipt, Refusal>| answer.as_ref().unwrap().deliveries;
+    assert!(published(&w, call).iter().map(owed).all(|owed| owed == 0));
+    assert!(published(&w, other)[0].is_ok());
+    let events: Vec<usize> = w.groups.iter().map(|g| g.accepted.len()).filter(|n| *n > 0).collect();
+    // One look at each of 200 endpoints, and one at each of its 19 conditions: 65,536 are reached with the 17th event.
+    assert_eq!(events, [17, 17, 17, 14]);
+}
+
+#[test]
 fn who_asks_is_told_whom_an_event_would_be_owed_to_and_what_would_become_of_it() {
     let mut w = world();
     let of_type = |text: &str| vec![Pattern::parse(text).unwrap()];
@@ -611,6 +675,55 @@ fn an_event_goes_to_all_who_want_it_and_groups_keep_it_whole() {
         rows < 25 + 11 && g.accepted.iter().all(|a| a.deliveries.len() == 10)
     }));
     assert!(w.groups.iter().filter(|g| !g.accepted.is_empty()).count() >= 3);
+}
+
+#[test]
+fn abuse_a82_pages_that_may_wait_leave_room_for_those_that_deliveries_wait_for() {
+    let now = Timestamp::from_secs(1_000_000);
+    let mut node: Node<u64> = Node::new(NodeConfig::default(), Position(1_000), now);
+    for no in 1..=40 {
+        let restored = Restored {
+            no: EndpointNo(no),
+            tenant: TENANT,
+            policy: Policy { enabled: no > 30, ..policy() },
+            deleted: false,
+            health: Health::default(),
+            last_sequence: 9,
+            has_pending: true,
+            blocking: Vec::new(),
+            held: Vec::new(),
+            replays: Vec::new(),
+        };
+        node.restore(restored, now);
+    }
+    // Of paused endpoints it is only counted what they owe.
+    let (mut read, mut waiting) = (Vec::new(), VecDeque::new());
+    let mut effects = Effects::default();
+    node.handle(now, Input::Tick, &mut effects);
+    loop {
+        waiting.extend(std::mem::take(&mut effects.loads));
+        let patient = waiting.iter().filter(|load: &&Load| load.what.may_wait()).count();
+        assert!(patient <= 4 && waiting.len() <= 16, "{patient} of {}", waiting.len());
+        let Some(load) = waiting.pop_front() else { break };
+        let page = PageRead {
+            load: load.clone(),
+            entries: Vec::new(),
+            rows: Vec::new(),
+            ended: Vec::new(),
+            upto: Position::ZERO,
+            complete: true,
+            watermark: Position(1_000),
+            next: None,
+            count: 0,
+        };
+        node.handle(now, Input::Page(Box::new(page)), &mut effects);
+        read.push(load);
+    }
+    let counted: BTreeSet<EndpointNo> =
+        read.iter().filter(|load| load.what == What::Count).map(|load| load.endpoint).collect();
+    assert_eq!(counted.len(), 40);
+    let due = |load: &Load| matches!(load.what, What::Due(_));
+    assert!(read.iter().filter(|load| due(load)).count() >= 10);
 }
 
 #[test]

@@ -208,6 +208,7 @@ pub(crate) fn event(key: Option<&str>) -> Publication {
         idempotency: None,
         body: None,
         unfit: Vec::new(),
+        judged: None,
     }
 }
 

@@ -108,8 +108,11 @@ impl Stand {
     }
 
     pub(crate) async fn start_with(directory: &Path, node: NodeConfig) -> Self {
-        let (store, writer) =
-            postrider_sqlite::open(&directory.join("p.db"), SqliteConfig::default()).unwrap();
+        Self::start_on(directory, node, SqliteConfig::default()).await
+    }
+
+    pub(crate) async fn start_on(directory: &Path, node: NodeConfig, store: SqliteConfig) -> Self {
+        let (store, writer) = postrider_sqlite::open(&directory.join("p.db"), store).unwrap();
         let switch = Arc::new(Switch {
             fault: Mutex::new(Fault::None),
             faults: AtomicU32::new(0),
@@ -180,6 +183,7 @@ pub(crate) fn publication(tenant: TenantNo, id: &str) -> Publication {
         idempotency: None,
         body: Some(KeyHash::body(id.as_bytes())),
         unfit: Vec::new(),
+        judged: None,
     }
 }
 

@@ -11,6 +11,7 @@ use postrider_core::fault::ParseError;
 use postrider_core::id::TenantId;
 use postrider_core::publication::{Receipt, Refusal};
 use postrider_core::token::Scope;
+use postrider_engine::Slice;
 
 use super::json_text;
 use crate::app::App;
@@ -30,8 +31,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_IDEMPOTENCY_KEY: usize = 256;
 /// Room for the answer of one item, in bytes.
 const ANSWER_BYTES: usize = 64;
-/// Items of a batch that are made ready before others get their turn: schemas may take a while.
-const ITEMS_A_TURN: usize = 16;
 
 /// What is answered to one event.
 enum Answer {
@@ -132,6 +131,8 @@ async fn publish_batch(
 ) -> Result<Response, Problem> {
     let subjects = Subjects::of(app, items.iter().flatten()).await?;
     let mut publications = Vec::with_capacity(items.len());
+    // Schemas may take a while.
+    let mut slice = Slice::begin();
     // For each item who gets it, or what is wrong with it.
     let mut prepared = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
@@ -143,9 +144,7 @@ async fn publish_batch(
             publications.extend(made.publications);
             made.shared
         }));
-        if index % ITEMS_A_TURN == ITEMS_A_TURN - 1 {
-            tokio::task::yield_now().await;
-        }
+        slice.pause().await;
     }
     let answers = if publications.is_empty() { Vec::new() } else { app.engine().publish(publications).await };
     let mut answers = answers.into_iter();

@@ -18,6 +18,9 @@ pub(crate) struct QuotasSpec {
     /// Endpoints: making one beyond is 422. 1,000 unless given.
     #[schema(minimum = 1, maximum = 1_000_000, default = 1_000)]
     endpoints: Option<u32>,
+    /// Values that the filters of its endpoints compare with, all together: an endpoint with more is 422. 10,000 unless given.
+    #[schema(minimum = 1, maximum = 1_000_000, default = 10_000)]
+    filter_values: Option<u32>,
     /// Pending deliveries over all its endpoints: publishing beyond is 429; the event that reaches it is still taken whole.
     /// 20,000,000 unless given.
     #[schema(minimum = 1, maximum = 1_000_000_000, default = 20_000_000)]
@@ -33,6 +36,9 @@ pub(crate) struct Quotas {
     /// Endpoints.
     #[schema(minimum = 1, maximum = 1_000_000)]
     endpoints: u32,
+    /// Values that the filters of its endpoints compare with, all together.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    filter_values: u32,
     /// Pending deliveries over all its endpoints.
     #[schema(minimum = 1, maximum = 1_000_000_000)]
     pending: u32,
@@ -116,7 +122,7 @@ pub(crate) struct TenantSpec {
 #[derive(ToSchema)]
 #[schema(examples(json!({
     "id": "acme", "name": "Acme", "profile": "standard",
-    "quotas": {"endpoints": 1_000, "pending": 20_000_000, "events_per_second": 500},
+    "quotas": {"endpoints": 1_000, "filter_values": 10_000, "pending": 20_000_000, "events_per_second": 500},
     "card_policy": {"numbers": "mask", "authentication_data": null, "exempt": []}, "metadata": {"crm": "4711"},
     "created_at": "2026-11-21T10:54:56.310Z", "updated_at": "2026-11-21T10:54:56.310Z"
 })))]

@@ -158,7 +158,8 @@ async fn abuse_a82_quotas_answer_422_and_429_and_name_what_is_used_up() {
     let server = Server::start().await;
     let quotas = json!({"quotas": {"endpoints": 2, "pending": 3, "events_per_second": 4}}).to_string();
     let made = server.operator("PUT", "/v1/tenants/a", quotas.clone(), 201).await;
-    assert_eq!(made["quotas"], json!({"endpoints": 2, "pending": 3, "events_per_second": 4}));
+    let shown = json!({"endpoints": 2, "filter_values": 10_000, "pending": 3, "events_per_second": 4});
+    assert_eq!(made["quotas"], shown);
     let endpoint = json!({"url": URL, "enabled": false}).to_string();
     for id in ["x", "y"] {
         server.operator("PUT", &format!("/v1/tenants/a/endpoints/{id}"), endpoint.clone(), 201).await;
@@ -205,6 +206,35 @@ async fn abuse_a82_quotas_answer_422_and_429_and_name_what_is_used_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn abuse_a82_filters_of_all_endpoints_together_are_bounded_by_a_quota() {
+    let server = Server::start().await;
+    server.operator("PUT", "/v1/tenants/a", r#"{"quotas":{"filter_values":6}}"#, 201).await;
+    let wants = |values: usize| {
+        let values: Vec<usize> = (0..values).collect();
+        json!({"url": URL, "filters": {"data": [{"pointer": "/n", "op": "in", "value": values}]}}).to_string()
+    };
+    let path = |id: &str| format!("/v1/tenants/a/endpoints/{id}");
+    server.operator("PUT", &path("x"), wants(4), 201).await;
+    for (method, path) in [("POST", "/v1/tenants/a/endpoints".to_owned()), ("PUT", path("y"))] {
+        let answer = server.call(ADMIN, method, &path, wants(3)).await;
+        assert_eq!((answer.status, answer.pointers()), (422, vec!["/filters".to_owned()]));
+        let detail = answer.json()["errors"][0]["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("filter_values (6)"), "{detail}");
+    }
+    server.operator("PUT", &path("y"), wants(2), 201).await;
+    assert_eq!(server.call(ADMIN, "PUT", &path("x"), wants(5)).await.pointers(), ["/filters"]);
+    // What is there stays, also where the quota is lowered, and less is always allowed.
+    server.operator("PUT", "/v1/tenants/a", r#"{"quotas":{"filter_values":1}}"#, 200).await;
+    let server = server.restart().await;
+    server.operator("PATCH", &path("x"), r#"{"name":"still"}"#, 200).await;
+    server.operator("PUT", &path("x"), wants(3), 200).await;
+    assert_eq!(server.call(ADMIN, "PUT", &path("x"), wants(4)).await.pointers(), ["/filters"]);
+    server.operator("DELETE", &path("y"), "", 204).await;
+    server.operator("PUT", &path("x"), json!({"url": URL}).to_string(), 200).await;
+    server.operator("PUT", &path("z"), wants(1), 201).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_operator_s_own_tenant_has_no_quotas_and_gets_none() {
     let server = Server::start().await;
     let path = "/v1/tenants/_operator";
@@ -215,7 +245,9 @@ async fn the_operator_s_own_tenant_has_no_quotas_and_gets_none() {
     let shown = server.operator("PUT", "/v1/tenants/a", "{}", 201).await;
     assert_eq!(
         shown["quotas"],
-        json!({"endpoints": 1_000, "pending": 20_000_000, "events_per_second": null})
+        json!({
+            "endpoints": 1_000, "filter_values": 10_000, "pending": 20_000_000, "events_per_second": null
+        })
     );
 }
 

@@ -50,6 +50,7 @@ async fn what_an_event_is_about_and_when_it_ends_is_told_everywhere_and_found_by
         idempotency: None,
         body: None,
         unfit: Vec::new(),
+        judged: None,
     };
     let published =
         [("one", Some("card-1")), ("two", Some("card-2")), ("three", None), ("four", Some("card-1"))];

@@ -62,6 +62,9 @@ pub(crate) struct QuotaArgs {
     /// Endpoints at most, 1 to 1000000 [default: 1000]
     #[arg(long = "quota-endpoints", value_name = "N")]
     endpoints: Option<u32>,
+    /// Values in the filters of its endpoints at most, 1 to 1000000 [default: 10000]
+    #[arg(long = "quota-filter-values", value_name = "N")]
+    filter_values: Option<u32>,
     /// Pending deliveries at most, over all its endpoints, 1 to 1000000000 [default: 20000000]
     #[arg(long = "quota-pending", value_name = "N")]
     pending: Option<u32>,
@@ -72,8 +75,8 @@ pub(crate) struct QuotaArgs {
 
 impl QuotaArgs {
     fn quotas(&self) -> Option<Quotas> {
-        let Self { endpoints, pending, events_per_second } = *self;
-        let quotas = Quotas { endpoints, pending, events_per_second };
+        let Self { endpoints, filter_values, pending, events_per_second } = *self;
+        let quotas = Quotas { endpoints, filter_values, pending, events_per_second };
         (quotas != Quotas::default()).then_some(quotas)
     }
 }
@@ -137,6 +140,7 @@ fn details(tenant: &Tenant) -> Rows {
 fn shown(quotas: Quotas) -> String {
     let each = [
         quotas.endpoints.map(|n| format!("{n} endpoints")),
+        quotas.filter_values.map(|n| format!("{n} values in filters")),
         quotas.pending.map(|n| format!("{n} pending")),
         quotas.events_per_second.map(|n| format!("{n} events/s")),
     ];

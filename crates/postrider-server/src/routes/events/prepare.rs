@@ -87,6 +87,7 @@ pub(super) fn prepare(
             idempotency: key.map(|key| KeyHash::idempotency(tenant, key)),
             body: None,
             unfit: unfit.clone(),
+            judged: None,
         };
         if key.is_some() || event.own_id.is_some() {
             publication.body = Some(publication.fingerprint(id.as_str()));
