@@ -249,7 +249,7 @@ impl Slot {
 
     /// Lets the successors of heads pass whose time is over and which are not being attempted.
     pub(crate) fn overtake(&mut self, now: Timestamp, common: &mut Common) {
-        if self.hold_until > now || common.fault_until.is_some() {
+        if self.hold_until > now {
             return;
         }
         while let Some(&(deadline, key)) = self.holds.first() {

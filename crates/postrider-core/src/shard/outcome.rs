@@ -152,7 +152,7 @@ impl Slot {
             entry.progress.step = entry.progress.step.saturating_add(1);
         }
         if let Some(wait) = finished.retry_after {
-            self.clock_stood(now, now);
+            self.read_clock(now);
             self.hold_until = self.hold_until.max(now + wait.min(HOLD_MAX));
             if self.hold_until > now + NEAR && !self.tripped() {
                 // Memory is for what can be used soon.
@@ -271,7 +271,7 @@ impl Slot {
         now: Timestamp,
         common: &mut Common,
     ) {
-        self.pending.end();
+        self.pending.end(common.building);
         self.tell_end(entry.position(), reason, now, common);
         if let Some(key) = entry.lane {
             common.releases.push(((self.tenant, self.no), key, entry.position()));

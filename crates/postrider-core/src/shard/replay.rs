@@ -287,9 +287,8 @@ impl Slot {
             ..Progress::default()
         };
         let place = Place::Due(rank);
-        self.pending.begin();
+        self.pending.begin(common.building);
         self.settling += 1;
-        self.arriving += 1;
         self.replays.outstanding.insert(delivery.position);
         common.push_update(Update {
             delivery,
@@ -388,7 +387,6 @@ impl Shard {
         common: &mut Common,
     ) {
         let Some(slot) = self.slots.get_mut(&entry.delivery.endpoint) else { return };
-        slot.arriving = slot.arriving.saturating_sub(1);
         entry.lane = lane_of(&entry.event, slot.ordered);
         slot.arrive(entry, None, last, now, common);
     }

@@ -73,11 +73,12 @@ pub(crate) struct Loading {
     pub(crate) held: u32,
     pub(crate) drain: bool,
     pub(crate) expired: bool,
+    pub(crate) beyond: bool,
 }
 
 impl Loading {
     pub(crate) fn any(self) -> bool {
-        self.due || self.retries || self.held > 0 || self.drain || self.expired
+        self.due || self.retries || self.held > 0 || self.drain || self.expired || self.beyond
     }
 }
 
@@ -92,8 +93,6 @@ pub(crate) struct Slot {
     pub(crate) pending: Pending,
     /// What was pending at the start is counted, or being counted.
     pub(crate) counted: bool,
-    /// Deliveries whose beginning is not known to be durable: nothing else here shows them.
-    pub(crate) arriving: u32,
 
     /// Asked for by a person: passes over schedule and breaker.
     pub(crate) urgent: VecDeque<Entry>,
@@ -118,6 +117,8 @@ pub(crate) struct Slot {
     pub(crate) reread_after: Position,
     /// What was accepted before this is to be looked for and ended.
     pub(crate) expiring: Option<Timestamp>,
+    /// Retries due after this are to be looked for and brought forward to it: no schedule reaches so far.
+    pub(crate) misdated: Option<Timestamp>,
     /// Retries that became durable while a page of retries was being read.
     pub(crate) stored_while_loading: Option<Timestamp>,
     pub(crate) loading: Loading,
@@ -150,6 +151,8 @@ pub(crate) struct Slot {
     pub(crate) queued_at: Timestamp,
     pub(crate) retry_turn: bool,
     pub(crate) wake_at: Option<Timestamp>,
+    /// A fault of ours keeps it from being attempted.
+    pub(crate) dead: bool,
     attemptable: Duration,
     attemptable_since: Option<Timestamp>,
 }
@@ -171,7 +174,6 @@ impl Slot {
             sequence: 0,
             pending: Pending::part_of(owed),
             counted: true,
-            arriving: 0,
             urgent: VecDeque::new(),
             fresh: VecDeque::new(),
             retries: BTreeMap::new(),
@@ -186,6 +188,7 @@ impl Slot {
             after_spill: BTreeSet::new(),
             reread_after: Position::ZERO,
             expiring: None,
+            misdated: None,
             loading: Loading::default(),
             replays: Replays::default(),
             entries: 0,
@@ -207,6 +210,7 @@ impl Slot {
             queued_at: Timestamp::EPOCH,
             retry_turn: false,
             wake_at: None,
+            dead: false,
             attemptable: Duration::ZERO,
             attemptable_since: None,
         };
@@ -257,21 +261,6 @@ impl Slot {
         self.pending.get() > 0 || self.has_stored() || !self.lanes.is_empty()
     }
 
-    /// Corrects the count of what is pending when nothing is: after a start it is only as good as a count of the store can be
-    /// while deliveries end.
-    pub(crate) fn settle_count(&mut self) {
-        if self.pending.get() == 0 || self.arriving > 0 || self.entries > 0 || self.settling > 0 {
-            return;
-        }
-        let elsewhere = match self.ended() {
-            Some(_) => !self.drained,
-            None => self.has_stored() || !self.lanes.is_empty(),
-        };
-        if self.counted && !elsewhere && !self.loading.any() {
-            self.pending.clear();
-        }
-    }
-
     /// Entries in memory that are of use before those of a page would be; not those that wait behind others.
     pub(crate) fn runnable(&self, what: &What) -> usize {
         if let What::Retries(..) = what {
@@ -311,23 +300,23 @@ impl Slot {
     }
 
     /// The clock of `hold_max`: it runs while the endpoint can be attempted, and stands while its receiver asked to be left
-    /// alone.
+    /// alone, or a fault of ours lasts.
     pub(crate) fn clock(&self, now: Timestamp) -> Duration {
         let since = self.attemptable_since.map(|since| now.since(since.max(self.hold_until)));
         self.attemptable + since.unwrap_or_default()
     }
 
-    /// Takes the time from `from` to `now` out of that clock.
-    pub(crate) fn clock_stood(&mut self, from: Timestamp, now: Timestamp) {
+    /// Reads that clock before its receiver's wish changes.
+    pub(crate) fn read_clock(&mut self, now: Timestamp) {
         if self.attemptable_since.is_some() {
-            self.attemptable = self.clock(from);
+            self.attemptable = self.clock(now);
             self.attemptable_since = Some(now);
         }
     }
 
     /// Starts or stops that clock after a change of state.
     pub(crate) fn set_clock(&mut self, now: Timestamp) {
-        let runs = self.running() && !self.tripped();
+        let runs = self.running() && !self.tripped() && !self.dead;
         if runs == self.attemptable_since.is_some() {
             return;
         }

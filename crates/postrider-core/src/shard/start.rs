@@ -9,9 +9,6 @@ use crate::node::common::Common;
 use crate::record::{Reason, Status, Trigger};
 use crate::time::Timestamp;
 
-/// How long until a lane is looked at again whose time is over while nothing can be attempted.
-const NOT_YET: std::time::Duration = std::time::Duration::from_millis(100);
-
 /// Whether an endpoint can start an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readiness {
@@ -64,8 +61,6 @@ impl Slot {
         let retry = self.stored_retry.filter(|_| self.running() && !self.tripped() && !self.loading.retries);
         let retry = retry.map(|at| at - NEAR / 2).filter(|at| *at > now);
         let hold = self.holds.first().and_then(|(deadline, _)| self.clock_time(*deadline, now));
-        // What may not pass yet, because nothing can be attempted, is looked at again a little later.
-        let hold = hold.map(|at| if at > now { at } else { now + NOT_YET });
         // Nothing is paged in while the receiver asked to be left alone.
         let again = self.hold_until - NEAR / 2;
         let again = (again > now && self.running() && self.has_stored()).then_some(again);
