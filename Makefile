@@ -1,10 +1,10 @@
 # What is done with this repository, by name. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test abuse fmt lint bench deny
+.PHONY: help demo test abuse sim mutants fmt lint bench deny
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The development profile builds in a third of the time of the release profile, and optimises dependencies and SQLite all
 # the same (see [profile.dev] in Cargo.toml): a demo of some events a second loses nothing by it.
@@ -16,6 +16,14 @@ test: ## everything that must hold: format, lints, all tests, documentation, the
 
 abuse: ## every abuse that docs/security.md lists, tried: id, result, what it is
 	scripts/abuse_table.sh --run
+
+SEEDS ?= 100000
+
+sim: ## the simulator over SEEDS seeds (100000 unless said), on all cores
+	cargo run --locked --quiet --profile sim --package postrider-sim -- --seeds $(SEEDS)
+
+mutants: ## deliberate bugs, one at a time: the simulator has to catch each
+	cargo run --locked --quiet --profile sim --package postrider-sim --features mutations -- mutants
 
 fmt: ## format the code
 	cargo fmt --all

@@ -27,6 +27,7 @@ pub use crate::shard::{CHANGING, NOT_RUNNING};
 use self::commit::Intake;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
 use crate::matching::Candidate;
+use crate::mutation::{self, Mutation};
 use crate::record::ErrorKind;
 use crate::shard::{Readiness, Shard};
 use crate::tenant::Quotas;
@@ -242,7 +243,11 @@ impl<R> Node<R> {
             Readiness::Now if !slot.queued => {
                 slot.queued = true;
                 slot.queued_at = now;
-                self.common.ready.push_back(owner);
+                if mutation::has(Mutation::TurnsUnfair) {
+                    self.common.ready.push_front(owner);
+                } else {
+                    self.common.ready.push_back(owner);
+                }
             }
             Readiness::At(at) => wake = Some(wake.map_or(at, |w| w.min(at))),
             Readiness::Now | Readiness::Idle => {}

@@ -11,6 +11,7 @@ use super::outcome::NEAR;
 use super::slot::{Entry, Slot, lane_of};
 use super::{Flights, Shard};
 use crate::id::Position;
+use crate::mutation::{self, Mutation};
 use crate::node::common::Common;
 use crate::node::{Load, PageRead, What};
 use crate::record::{Disposition, LaneKey, Loaded, PendingRow, Place, Reason, Status, Trigger, Update};
@@ -142,6 +143,9 @@ impl Slot {
 
     /// Whether a delivery that a page shows may have changed since; if its change is not durable, pages wait for that.
     fn stale(&mut self, position: Position, page: Position, common: &mut Common) -> bool {
+        if mutation::has(Mutation::StalePageTaken) {
+            return false;
+        }
         if common.settling.contains_key(&position) {
             self.reread_after = common.committed.plus(1);
             common.urgent_commit |= !common.updates.is_empty();
@@ -386,7 +390,9 @@ impl Slot {
         }
         self.replays.tried(position);
         self.tell_end(position, Some(reason), now, common);
-        self.pending.end(common.building);
+        if !mutation::has(Mutation::CountDrifts) {
+            self.pending.end(common.building);
+        }
         self.settling += 1;
         if let Some(key) = row.lane
             && (waits || self.lanes.get(&key).is_some_and(|l| l.head == Some(position)))

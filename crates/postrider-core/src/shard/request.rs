@@ -3,6 +3,7 @@
 use super::Shard;
 use super::slot::{Entry, lane_of};
 use crate::id::Position;
+use crate::mutation::{self, Mutation};
 use crate::node::Wanted;
 use crate::node::common::Common;
 use crate::record::{Disposition, PendingRow, Place, Progress, Reason, Status, Trigger, Update};
@@ -92,7 +93,11 @@ impl Shard {
             attempt: None,
             at: now,
         });
-        common.arrivals.push(entry);
+        if mutation::has(Mutation::SentBeforeDurable) {
+            self.arrive_by_hand(entry, now, common);
+        } else {
+            common.arrivals.push(entry);
+        }
         Ok(true)
     }
 

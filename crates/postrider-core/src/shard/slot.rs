@@ -13,6 +13,7 @@ use super::pending::{Pending, Total};
 use super::replay::Replays;
 use crate::breaker::Breaker;
 use crate::id::{EndpointNo, Position, TenantNo};
+use crate::mutation::{self, Mutation};
 use crate::node::What;
 use crate::node::common::Common;
 use crate::pace::{Concurrency, Pacer};
@@ -235,7 +236,8 @@ impl Slot {
 
     /// Whether its owner wants deliveries now.
     pub(crate) fn running(&self) -> bool {
-        self.policy.enabled && self.ended().is_none() && self.ordered == self.policy.ordered
+        let enabled = self.policy.enabled || mutation::has(Mutation::PauseIgnored);
+        enabled && self.ended().is_none() && self.ordered == self.policy.ordered
     }
 
     /// Whether what is due soon can be used soon: not while it is paused or tripped, or asked to be left alone.
@@ -272,6 +274,9 @@ impl Slot {
 
     /// How many entries it may keep in memory: no more than its rate limit lets it use soon.
     pub(crate) fn room(&self, common: &Common) -> usize {
+        if mutation::has(Mutation::WindowUnlimited) {
+            return usize::MAX;
+        }
         let soon = |n: u32| usize::try_from(n).unwrap_or(usize::MAX).saturating_mul(10).max(16);
         common.share(self.proven).min(self.policy.per_second.map_or(usize::MAX, soon))
     }
@@ -316,7 +321,8 @@ impl Slot {
 
     /// Starts or stops that clock after a change of state.
     pub(crate) fn set_clock(&mut self, now: Timestamp) {
-        let runs = self.running() && !self.tripped() && !self.dead;
+        let tripped = self.tripped() && !mutation::has(Mutation::HoldRunsWhileTripped);
+        let runs = self.running() && !tripped && !self.dead;
         if runs == self.attemptable_since.is_some() {
             return;
         }

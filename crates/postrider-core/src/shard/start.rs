@@ -4,6 +4,7 @@ use super::outcome::NEAR;
 use super::slot::{Entry, Slot};
 use super::{Flight, Shard};
 use crate::id::EndpointNo;
+use crate::mutation::{self, Mutation};
 use crate::node::Attempt;
 use crate::node::common::Common;
 use crate::record::{Reason, Status, Trigger};
@@ -21,7 +22,8 @@ pub(crate) enum Readiness {
 
 impl Slot {
     pub(crate) fn readiness(&self, now: Timestamp) -> Readiness {
-        if !self.running() || self.in_flight >= self.concurrency.limit(self.policy.max_in_flight) {
+        let full = self.in_flight >= self.concurrency.limit(self.policy.max_in_flight);
+        if !self.running() || (full && !mutation::has(Mutation::PlacesUnlimited)) {
             return Readiness::Idle;
         }
         let mut at = Timestamp::EPOCH;
@@ -95,14 +97,14 @@ impl Slot {
 
     fn start(&mut self, now: Timestamp, common: &mut Common) -> Option<(Entry, Attempt)> {
         let (entry, trigger) = self.take_next(now)?;
-        if entry.event.has_expired(now) {
+        if entry.event.has_expired(now) && !mutation::has(Mutation::ExpiredSent) {
             self.expire(entry, now, common);
             return None;
         }
-        if trigger == Trigger::Probe {
+        if trigger == Trigger::Probe && !mutation::has(Mutation::ProbesAtOnce) {
             self.breaker.probe_started();
         }
-        if let Some(pacer) = &mut self.pacer {
+        if let Some(pacer) = self.pacer.as_mut().filter(|_| !mutation::has(Mutation::PaceForgotten)) {
             pacer.started(now);
         }
         if let Some(key) = entry.lane {

@@ -14,9 +14,9 @@ use postrider_core::record::{ErrorKind, KeyHash, Reason, Status, Trigger};
 use postrider_core::subscription::Pattern;
 use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
-
-use crate::store::Row;
-use crate::world::{Answer, Mode, TENANT, World, event, ms, secs};
+use postrider_sim::guarantee::Guarantee;
+use postrider_sim::store::Row;
+use postrider_sim::world::{Answer, Mode, TENANT, World, event, ms, secs};
 
 fn world() -> World {
     World::new(7, NodeConfig { jitter_permille: 0, ..NodeConfig::default() })
@@ -37,7 +37,7 @@ fn run(world: &mut World, time: Duration) {
             return;
         }
     }
-    world.fail("it does not come to rest");
+    world.fail(Guarantee::Alive, "it does not come to rest");
 }
 
 fn published(world: &World, call: u64) -> &[Result<postrider_core::publication::Receipt, Refusal>] {
