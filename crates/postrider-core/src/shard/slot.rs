@@ -267,7 +267,9 @@ impl Slot {
     pub(crate) fn runnable(&self, what: &What) -> usize {
         if let What::Retries(..) = what {
             let first_stored = (self.stored_retry.unwrap_or(Timestamp::FAR_FUTURE), Position::ZERO);
-            return self.retries.range(..first_stored).take(LOW_WATER).count();
+            // Of those that are due at one time some may be here and others in the store only.
+            let here = self.retries.range(..=first_stored.max(self.retry_cursor));
+            return here.take(LOW_WATER).count();
         }
         self.fresh.len() + self.urgent.len() + self.in_flight as usize
     }

@@ -60,6 +60,29 @@ fn what_a_wrong_clock_put_off_comes_forward_to_the_longest_wait_that_there_is() 
 }
 
 #[test]
+fn retries_that_are_due_at_one_time_do_not_fill_memory() {
+    let mut w = World::new(7, NodeConfig { window_entries: 64, ..NodeConfig::default() });
+    for no in [1, 2] {
+        w.put(no, |p| {
+            p.schedule = [secs(HOUR)].into();
+            p.max_in_flight = 1;
+        });
+        w.mode(no, Mode::Flaky(950));
+    }
+    run(&mut w, secs(2));
+    w.publish((0..400).map(|_| event(None)).collect());
+    run(&mut w, secs(1_000));
+    // All of them are put off to one time.
+    w.crash_at(w.now - secs(300 * DAY));
+    for no in [1, 2] {
+        w.mode(no, Mode::Always(Answer::ok().after(secs(1))));
+    }
+    run(&mut w, secs(DAY + 1_000));
+    assert!(w.store.rows.values().all(|row| row.status == Status::Succeeded));
+    assert!(w.most_memory <= 64 + 2 * 24, "{}", w.most_memory);
+}
+
+#[test]
 fn a_retry_that_is_not_too_far_off_stays_where_it_is() {
     let mut w = with_endpoint(|p| p.schedule = [secs(HOUR)].into());
     w.answers(1, [Answer::status(500)]);
