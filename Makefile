@@ -1,7 +1,7 @@
 # What is done with this repository, by name. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test abuse fmt lint bench contract deny
+.PHONY: help demo test abuse sim mutants fmt lint bench contract deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,14 @@ test: ## everything that must hold: format, lints, all tests, documentation, the
 
 abuse: ## every abuse that docs/security.md lists, tried: id, result, what it is
 	scripts/abuse_table.sh --run
+
+SEEDS ?= 100000
+
+sim: ## the simulator over SEEDS seeds (100000 unless said), on all cores
+	cargo run --locked --quiet --profile sim --package postrider-sim -- --seeds $(SEEDS)
+
+mutants: ## deliberate bugs, one at a time: the simulator has to catch each
+	cargo run --locked --quiet --profile sim --package postrider-sim --features mutations -- mutants
 
 fmt: ## format the code
 	cargo fmt --all

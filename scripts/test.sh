@@ -105,6 +105,15 @@ step "tests"
 cargo nextest run --locked --workspace --profile "${profile:-default}"
 passed
 
+# A fixed set of seeds, and then fresh ones for a while: what a machine has seen often it should not look at alone.
+step "the simulator"
+cargo build --locked --quiet --profile sim --package postrider-sim
+target/sim/postrider-sim --seeds 1000
+# The deliberate bugs that need no build of their own; `make mutants` plants all.
+target/sim/postrider-sim mutants
+target/sim/postrider-sim --from "$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')" --seeds 1000000 --within-s 45
+passed
+
 step "the README's tour"
 scripts/tour.sh
 passed

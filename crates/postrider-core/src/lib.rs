@@ -17,6 +17,8 @@ pub mod id;
 pub mod json;
 pub mod key;
 pub mod matching;
+#[doc(hidden)]
+pub mod mutation;
 pub mod node;
 pub mod operational;
 pub mod pace;

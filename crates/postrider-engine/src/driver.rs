@@ -243,6 +243,9 @@ impl Driver {
                 read.next = store.next_retry(load.endpoint, last.unwrap_or(after))?;
                 page
             }
+            What::Beyond(after) => {
+                store.retries(load.endpoint, (after, Position::MAX), Timestamp::FAR_FUTURE, limit)?
+            }
             What::Held(lane, after) => store.held(load.endpoint, lane, after, limit)?,
             What::Any => {
                 read.rows = store.pending(load.endpoint, None, load.entries)?;
@@ -254,7 +257,8 @@ impl Driver {
             }
             What::Count => {
                 // Beyond the bound it does not matter how many there are.
-                read.count = store.count_pending(load.endpoint, self.0.backlog_max.saturating_add(1))?;
+                (read.count, read.watermark) =
+                    store.count_pending(load.endpoint, self.0.backlog_max.saturating_add(1))?;
                 return Ok(read);
             }
             What::Replay(ref replay, after) => {

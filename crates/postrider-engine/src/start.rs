@@ -157,6 +157,7 @@ fn restore(
     let now = clock.now();
     let committed = Position(recovery.next_position.0.saturating_sub(1));
     let mut node = Node::new(node_config, committed, now);
+    node.set_last_commit(recovery.last_commit);
     for stored in recovery.tenants.iter().filter(|tenant| tenant.id != OPERATOR) {
         let tenant = TenantConfig::from_stored(&stored.doc)
             .map_err(|fault| StoreError::Unusable(format!("tenant {} cannot be read: {fault}", stored.id)))?;

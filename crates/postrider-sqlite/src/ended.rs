@@ -229,7 +229,7 @@ pub(crate) fn span(shared: &Shared, endpoint: EndpointNo, filter: &ReplayFilter)
 }
 
 /// The time of the last commit.
-fn last_commit(conn: &Connection) -> Res<Timestamp> {
+pub(crate) fn last_commit(conn: &Connection) -> Res<Timestamp> {
     let mut statement = conn.prepare_cached("SELECT at FROM journal ORDER BY first DESC LIMIT 1")?;
     let at = statement.query_row([], |r| r.get(0)).optional()?;
     Ok(at.map_or(Timestamp::EPOCH, Timestamp::from_micros))

@@ -190,8 +190,9 @@ pub(crate) fn one(shared: &Shared, position: Position) -> Res<Option<Loaded>> {
 }
 
 /// How many are pending, at most `at_most`. Where that takes too long, as many as were counted until then.
-pub(crate) fn count(shared: &Shared, endpoint: EndpointNo, at_most: u64) -> Res<u64> {
-    let (view, open) = shared.view(For::Background, |memory| memory.overlay.count(endpoint))?;
+pub(crate) fn count(shared: &Shared, endpoint: EndpointNo, at_most: u64) -> Res<(u64, Position)> {
+    let (view, (open, committed)) =
+        shared.view(For::Background, |memory| (memory.overlay.count(endpoint), memory.committed))?;
     let mut counted = u64::from(open);
     let mut after = -1_i64;
     while counted < at_most {
@@ -207,7 +208,7 @@ pub(crate) fn count(shared: &Shared, endpoint: EndpointNo, at_most: u64) -> Res<
             },
         }
     }
-    Ok(counted.min(at_most))
+    Ok((counted.min(at_most), committed))
 }
 
 /// How many of the next `limit` rows there are, and the position of the last.

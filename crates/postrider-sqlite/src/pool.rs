@@ -309,6 +309,6 @@ mod tests {
         let (_slow, ()) = store.shared.view(For::Counts, |_| ()).unwrap();
         assert!(matches!(count(), Err(StoreError::Busy(_))));
         assert_eq!(store.log(&query).unwrap().rows.len(), 1);
-        assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap(), 1);
+        assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap().0, 1);
     }
 }

@@ -116,7 +116,7 @@ impl Store for SqliteStore {
         Ok(pending::one(&self.shared, delivery)?)
     }
 
-    fn count_pending(&self, endpoint: EndpointNo, at_most: u64) -> Result<u64, StoreError> {
+    fn count_pending(&self, endpoint: EndpointNo, at_most: u64) -> Result<(u64, Position), StoreError> {
         Ok(pending::count(&self.shared, endpoint, at_most)?)
     }
 

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustc_hash::FxHashMap;
 
 use crate::chunks::Owner;
+use crate::ended::last_commit;
 use crate::error::Res;
 use crate::memory::{Memory, Shared};
 use crate::rows::{self, PENDING};
@@ -75,7 +76,9 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
         let next = schema::get(conn, key as i64)?.max(1);
         Ok(u32::try_from(next).map_err(|_| StoreError::Unusable("a number is out of range".into()))?)
     };
+    let last_commit = last_commit(conn)?;
     Ok(Recovery {
+        last_commit,
         next_position: committed.plus(1),
         next_tenant: number(Meta::NextTenant)?,
         next_endpoint: number(Meta::NextEndpoint)?,

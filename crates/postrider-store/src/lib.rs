@@ -54,6 +54,8 @@ pub enum StoreError {
 pub struct Recovery {
     /// The first position that is free.
     pub next_position: Position,
+    /// When the last group was built.
+    pub last_commit: Timestamp,
     /// The next internal numbers.
     pub next_tenant: u32,
     /// See `next_tenant`.
@@ -479,8 +481,9 @@ pub trait Store: Send + Sync + 'static {
     /// One pending delivery, or `None` if it is not pending (or does not exist).
     fn pending_one(&self, delivery: Position) -> Result<Option<Loaded>, StoreError>;
 
-    /// How many deliveries of an endpoint are pending, counted at most up to `at_most`.
-    fn count_pending(&self, endpoint: EndpointNo, at_most: u64) -> Result<u64, StoreError>;
+    /// How many deliveries of an endpoint are pending, counted at most up to `at_most`, or as far as its time allows; and the
+    /// last position committed when that was so.
+    fn count_pending(&self, endpoint: EndpointNo, at_most: u64) -> Result<(u64, Position), StoreError>;
 
     /// For each key what it was used for, if it is known. Idempotency keys are remembered for 24 hours at least, own
     /// event ids as long as their events are. Cheap for keys that are new: no disk is read for nearly all of them.

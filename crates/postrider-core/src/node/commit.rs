@@ -251,7 +251,7 @@ impl<R> Node<R> {
             self.test_ended(&record, now);
             tests.push(record);
         }
-        let at = now.max(self.common.latest_update);
+        let at = now.max(self.common.latest_update).max(self.common.built_at);
         self.common.outbox.write(&mut self.intake.next, at, &mut self.common.edits);
         if self.intake.next == first {
             // Every group takes a position: its row is the marker by which an unknown result is settled.
@@ -259,6 +259,7 @@ impl<R> Node<R> {
         }
         self.intake.number += 1;
         self.common.built_at = at;
+        self.common.building = self.intake.next;
         let group = Arc::new(Group {
             writer: self.common.config.writer,
             number: self.intake.number,
@@ -507,7 +508,6 @@ impl<R> Node<R> {
                 Start::Due => None,
             };
             let Some(slot) = self.shards[shard].slots.get_mut(&owed.endpoint) else { continue };
-            slot.arriving = slot.arriving.saturating_sub(1);
             let position = event.position.plus(1 + n as u64);
             let delivery = DeliveryRef {
                 position,

@@ -100,6 +100,8 @@ pub(crate) struct Common {
     pub(crate) loading: usize,
     pub(crate) loading_patiently: usize,
     pub(crate) committed: Position,
+    /// The first position of the group that is being built, or is built next.
+    pub(crate) building: Position,
     /// For the next group.
     pub(crate) updates: Vec<Update>,
     pub(crate) edits: Vec<Edit>,
@@ -123,8 +125,6 @@ pub(crate) struct Common {
     /// Until when nothing is attempted because of a fault of ours, and how long the next such pause is.
     pub(crate) fault_until: Option<Timestamp>,
     pub(crate) fault_pause: Duration,
-    /// Since when: no endpoint could be attempted in that time.
-    pub(crate) fault_since: Option<Timestamp>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) counts: Counts,
     random: u64,
@@ -153,6 +153,7 @@ impl Common {
             loading: 0,
             loading_patiently: 0,
             committed: Position::ZERO,
+            building: Position::ZERO,
             updates: Vec::new(),
             edits: Vec::new(),
             first_update_at: None,
@@ -168,7 +169,6 @@ impl Common {
             outbox: Outbox::default(),
             fault_until: None,
             fault_pause: FAULT_PAUSE.0,
-            fault_since: None,
             attempts: Vec::new(),
             counts: Counts::default(),
             random,
@@ -274,8 +274,12 @@ impl Common {
                 load.bytes = load.bytes.min(bytes_free / LOADS_IN_FLIGHT);
             }
             // What ends whole pages of deliveries waits for the updates before it.
-            What::Any | What::Before(_) if self.updates.len() >= self.config.undurable_max => return None,
-            What::Any | What::Before(_) | What::Count => {}
+            What::Any | What::Before(_) | What::Beyond(_)
+                if self.updates.len() >= self.config.undurable_max =>
+            {
+                return None;
+            }
+            What::Any | What::Before(_) | What::Beyond(_) | What::Count => {}
         }
         Some(load)
     }
@@ -320,17 +324,15 @@ impl Common {
 
     pub(crate) fn own_fault(&mut self, now: Timestamp) {
         self.counts.local_faults += 1;
-        self.fault_since.get_or_insert(now);
         if self.fault_until.is_none_or(|until| until <= now) {
             self.fault_until = Some(now + self.fault_pause);
             self.fault_pause = (self.fault_pause * 2).min(FAULT_PAUSE.1);
         }
     }
 
-    /// An attempt came through. Returns since when none could, if a fault of ours ends with that.
-    pub(crate) fn network_works(&mut self) -> Option<Timestamp> {
-        self.fault_until.take()?;
+    /// An attempt came through: a fault of ours is over.
+    pub(crate) fn network_works(&mut self) {
+        self.fault_until = None;
         self.fault_pause = FAULT_PAUSE.0;
-        self.fault_since.take()
     }
 }

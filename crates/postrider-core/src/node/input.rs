@@ -128,6 +128,8 @@ pub enum What {
     Any,
     /// Whatever is pending and was accepted before this time.
     Before(Timestamp),
+    /// Retries due after this time.
+    Beyond(Timestamp),
     /// How much is pending.
     Count,
     /// What a replay covers after this position.
@@ -147,7 +149,7 @@ impl What {
 pub struct PageRead {
     /// What was asked for.
     pub load: Load,
-    /// The entries, for [`What::Due`], [`What::Retries`] and [`What::Held`].
+    /// The entries, for [`What::Due`], [`What::Retries`], [`What::Held`] and [`What::Beyond`].
     pub entries: Vec<Loaded>,
     /// The rows, for [`What::Any`] and [`What::Before`].
     pub rows: Vec<PendingRow>,
@@ -161,7 +163,7 @@ pub struct PageRead {
     pub watermark: Position,
     /// With [`What::Retries`]: when the first retry after the page is due.
     pub next: Option<Timestamp>,
-    /// With [`What::Count`]: the count.
+    /// With [`What::Count`]: the count, as it was at the watermark.
     pub count: u64,
 }
 

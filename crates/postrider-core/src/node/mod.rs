@@ -28,6 +28,7 @@ pub use crate::shard::{CHANGING, NOT_RUNNING};
 use self::commit::Intake;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};
 use crate::matching::Candidate;
+use crate::mutation::{self, Mutation};
 use crate::record::ErrorKind;
 use crate::shard::{Readiness, Shard};
 use crate::tenant::Quotas;
@@ -75,6 +76,7 @@ impl<R> Node<R> {
     pub fn new(config: NodeConfig, committed: Position, now: Timestamp) -> Self {
         let mut common = Common::new(config);
         common.committed = committed;
+        common.building = committed.plus(1);
         let intake = Intake::new(committed);
         let mut node = Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
@@ -103,6 +105,12 @@ impl<R> Node<R> {
         self.shards[usize::from(ShardNo::of(tenant).0)].set_quotas(tenant, quotas, now);
     }
 
+    /// When the last group was built: what is written from now on bears a later time, also where the clock was set back
+    /// meanwhile. Before anything else.
+    pub fn set_last_commit(&mut self, at: Timestamp) {
+        self.common.built_at = at;
+    }
+
     /// The operator's tenant, which is told what befalls the endpoints of others. Before anything else.
     pub fn set_operator(&mut self, operator: TenantNo) {
         self.common.outbox.operator = Some(operator);
@@ -117,13 +125,17 @@ impl<R> Node<R> {
             Input::Finished(finished) => {
                 let owner = (finished.delivery.tenant, finished.delivery.endpoint);
                 let ours = finished.record.error.as_ref().is_some_and(|(kind, _)| *kind == ErrorKind::Local);
-                if !ours && let Some(since) = self.common.network_works() {
-                    // Before the end of this attempt sets a deadline by that clock.
-                    let slots = self.shards.iter_mut().flat_map(|shard| shard.slots.values_mut());
-                    slots.for_each(|slot| slot.clock_stood(since, now));
+                let was_dead = self.common.fault_until.is_some();
+                if was_dead && !ours {
+                    self.common.network_works();
+                    // Before the end of this attempt sets a deadline by their clocks.
+                    self.set_dead(false, now);
                 }
                 self.shard(owner.0).finish(*finished, now);
                 self.poke(owner, now);
+                if ours && !was_dead {
+                    self.set_dead(true, now);
+                }
             }
             Input::Page(page) => {
                 let owner = (page.load.tenant, page.load.endpoint);
@@ -152,6 +164,23 @@ impl<R> Node<R> {
         }
         self.tick(now);
         self.flush(now, effects);
+    }
+
+    /// A fault of ours keeps all endpoints from being attempted, or does so no longer.
+    fn set_dead(&mut self, dead: bool, now: Timestamp) {
+        let mut held_back: Vec<Owner> = Vec::new();
+        for slot in self.shards.iter_mut().flat_map(|shard| shard.slots.values_mut()) {
+            slot.dead = dead;
+            slot.set_clock(now);
+            if !slot.holds.is_empty() {
+                held_back.push((slot.tenant, slot.no));
+            }
+        }
+        // In order of their numbers, not of the map.
+        held_back.sort_unstable();
+        for owner in held_back {
+            self.poke(owner, now);
+        }
     }
 
     /// Does what is due by now.
@@ -204,7 +233,6 @@ impl<R> Node<R> {
             shard.slots.remove(&owner.1);
             return;
         }
-        slot.settle_count();
         slot.overtake(now, &mut self.common);
         slot.want_pages(now, &mut self.common);
         let mut wake = slot.next_duty(now);
@@ -221,7 +249,11 @@ impl<R> Node<R> {
             Readiness::Now if !slot.queued => {
                 slot.queued = true;
                 slot.queued_at = now;
-                self.common.ready.push_back(owner);
+                if mutation::has(Mutation::TurnsUnfair) {
+                    self.common.ready.push_front(owner);
+                } else {
+                    self.common.ready.push_back(owner);
+                }
             }
             Readiness::At(at) => wake = Some(wake.map_or(at, |w| w.min(at))),
             Readiness::Now | Readiness::Idle => {}

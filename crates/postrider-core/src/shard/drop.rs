@@ -101,7 +101,7 @@ impl Slot {
         self.breaker = Breaker::default();
         self.concurrency = Concurrency::start();
         self.failing_since = None;
-        self.clock_stood(now, now);
+        self.read_clock(now);
         self.hold_until = Timestamp::EPOCH;
         self.set_clock(now);
         self.record_health(now, common);

@@ -87,6 +87,8 @@ impl Shard {
         slot.set_clock(now);
         if has_pending {
             slot.counted = false;
+            slot.pending.count_awaited();
+            slot.misdated = Some(now + slot.longest_wait(common));
             slot.spill = Some(Spill { cursor: Position::ZERO, last: common.committed });
             slot.stored_retry = Some(Timestamp::EPOCH);
         }
@@ -221,7 +223,7 @@ impl Shard {
                 deliveries.push(Owed {
                     endpoint: *no,
                     sequence: slot.sequence,
-                    start: slot.receive(key, backlog_max),
+                    start: slot.receive(key, position, backlog_max),
                 });
             }
         }
@@ -262,12 +264,11 @@ impl Slot {
     }
 
     /// How a delivery begins that is accepted now.
-    fn receive(&mut self, key: Option<KeyHash>, backlog_max: u64) -> Start {
+    fn receive(&mut self, key: Option<KeyHash>, group: Position, backlog_max: u64) -> Start {
         if let Some(reason) = self.skips(backlog_max) {
             return Start::Skipped(reason);
         }
-        self.pending.begin();
-        self.arriving += 1;
+        self.pending.begin(group);
         match key.map(KeyHash::lane).filter(|_| self.ordered) {
             Some(lane) if self.holds_new(lane) => Start::Held(lane),
             _ => Start::Due,

@@ -5,6 +5,7 @@ use super::slot::{Entry, Slot};
 use super::{Flight, Shard};
 use crate::breaker::Breaker;
 use crate::id::Position;
+use crate::mutation::{self, Mutation};
 use crate::node::common::Common;
 use crate::node::outbox::Case;
 use crate::node::{Directive, Finished};
@@ -55,6 +56,7 @@ impl Slot {
     /// A fault of ours: as if nothing had been tried.
     fn take_back(&mut self, mut entry: Entry, finished: &Finished, now: Timestamp, common: &mut Common) {
         common.own_fault(now);
+        entry.progress.step += u16::from(mutation::has(Mutation::OwnFaultCharged));
         if finished.record.trigger == Trigger::Probe {
             self.breaker.probe_void();
         }
@@ -148,11 +150,11 @@ impl Slot {
         if kind == ErrorKind::Timeout {
             self.concurrency.halve();
         }
-        if !probe {
+        if !probe || mutation::has(Mutation::ProbeCharged) {
             entry.progress.step = entry.progress.step.saturating_add(1);
         }
-        if let Some(wait) = finished.retry_after {
-            self.clock_stood(now, now);
+        if let Some(wait) = finished.retry_after.filter(|_| !mutation::has(Mutation::WishIgnored)) {
+            self.read_clock(now);
             self.hold_until = self.hold_until.max(now + wait.min(HOLD_MAX));
             if self.hold_until > now + NEAR && !self.tripped() {
                 // Memory is for what can be used soon.
@@ -227,7 +229,10 @@ impl Slot {
         if let Some(key) = entry.lane {
             let first = !entry.progress.blocking;
             let deadline = self.deadline(&entry, now);
-            if !first && deadline <= self.clock(now) {
+            if mutation::has(Mutation::KeyLetGo) {
+                entry.lane = None;
+                overtaken = Some(key);
+            } else if !first && deadline <= self.clock(now) {
                 entry.progress.overtaken = true;
                 entry.progress.blocking = false;
                 entry.lane = None;
@@ -271,9 +276,9 @@ impl Slot {
         now: Timestamp,
         common: &mut Common,
     ) {
-        self.pending.end();
+        self.pending.end(common.building);
         self.tell_end(entry.position(), reason, now, common);
-        if let Some(key) = entry.lane {
+        if let Some(key) = entry.lane.filter(|_| !mutation::has(Mutation::SuccessorForgotten)) {
             common.releases.push(((self.tenant, self.no), key, entry.position()));
             common.urgent_commit |=
                 self.lanes.get(&key).is_some_and(|l| !l.waiting.is_empty() || l.held.is_some());
@@ -291,6 +296,9 @@ impl Slot {
         common: &mut Common,
     ) {
         let Some(reason) = reason else { return };
+        if reason == Reason::Expired && mutation::has(Mutation::NoticeLost) {
+            return;
+        }
         let kind = match reason {
             Reason::ScheduleExhausted | Reason::AbortedByReceiver => Kind::DeliveryFailed,
             Reason::Expired => Kind::DeliveryExpired,

@@ -5,13 +5,17 @@
 //! that may have changed since it was read (it is read again); what was accepted after the last group that the node knows
 //! to be committed is left for that group's own arrival; and what was held comes in only after the due work that is older.
 
+use std::time::Duration;
+
 use super::outcome::NEAR;
-use super::slot::{Entry, Slot};
+use super::slot::{Entry, Slot, lane_of};
 use super::{Flights, Shard};
 use crate::id::Position;
+use crate::mutation::{self, Mutation};
 use crate::node::common::Common;
 use crate::node::{Load, PageRead, What};
 use crate::record::{Disposition, LaneKey, Loaded, PendingRow, Place, Reason, Status, Trigger, Update};
+use crate::retry::MAX_RETRY_AFTER;
 use crate::time::Timestamp;
 
 /// Below so many entries ready in memory an endpoint with spilled work wants more.
@@ -52,6 +56,13 @@ impl Slot {
         {
             self.loading.expired = true;
             self.want(What::Before(before), DRAIN_STEP, common);
+        }
+        if let Some(after) = self.misdated
+            && !self.loading.beyond
+            && self.reread_after <= common.committed
+        {
+            self.loading.beyond = true;
+            self.want(What::Beyond(after), PAGE_ENTRIES, common);
         }
         self.want_replays(common);
         if !self.running() || self.reread_after > common.committed {
@@ -132,6 +143,9 @@ impl Slot {
 
     /// Whether a delivery that a page shows may have changed since; if its change is not durable, pages wait for that.
     fn stale(&mut self, position: Position, page: Position, common: &mut Common) -> bool {
+        if mutation::has(Mutation::StalePageTaken) {
+            return false;
+        }
         if common.settling.contains_key(&position) {
             self.reread_after = common.committed.plus(1);
             common.urgent_commit |= !common.updates.is_empty();
@@ -303,6 +317,58 @@ impl Slot {
         }
     }
 
+    /// The longest that a delivery may have to wait for its next attempt.
+    pub(super) fn longest_wait(&self, common: &Common) -> Duration {
+        let step = self.policy.schedule.iter().max().copied().unwrap_or_default();
+        let jitter = step / 1_000 * common.config.jitter_permille.min(1_000);
+        (step + jitter).max(MAX_RETRY_AFTER)
+    }
+
+    /// Brings forward what is due later than any schedule reaches: the clock was wrong when that was decided.
+    fn bring_forward(
+        &mut self,
+        page: PageRead,
+        after: Timestamp,
+        flights: &Flights,
+        now: Timestamp,
+        common: &mut Common,
+    ) {
+        if page.complete {
+            self.misdated = None;
+        }
+        for loaded in page.entries {
+            let Place::Retry(at) = loaded.place else { continue };
+            let position = loaded.delivery.position;
+            let flying = flights.contains_key(&position);
+            if flying || self.stale(position, page.watermark, common) {
+                // Its end decides about it, or leaves it as it was: looked at again after the next group.
+                self.reread_after = common.committed.plus(1);
+                self.misdated = Some(after);
+                break;
+            }
+            let place = Place::Retry(after);
+            if let Some(mut entry) = self.retries.remove(&(at, position)) {
+                entry.place = place;
+                self.retries.insert((after, position), entry);
+            }
+            let lane = lane_of(&loaded.event, true).and_then(|key| self.lanes.get_mut(&key));
+            if let Some(blocked) = lane.and_then(|lane| lane.blocked.as_mut())
+                && blocked.delivery.position == position
+            {
+                blocked.place = place;
+            }
+            self.settling += 1;
+            common.push_update(Update {
+                delivery: loaded.delivery,
+                from: Some(loaded.place),
+                to: Disposition::Pending(place),
+                progress: loaded.progress,
+                attempt: None,
+                at: now,
+            });
+        }
+    }
+
     /// Ends a pending delivery that is not being attempted, whether it is in memory or not.
     pub(crate) fn withdraw(
         &mut self,
@@ -324,7 +390,9 @@ impl Slot {
         }
         self.replays.tried(position);
         self.tell_end(position, Some(reason), now, common);
-        self.pending.end();
+        if !mutation::has(Mutation::CountDrifts) {
+            self.pending.end(common.building);
+        }
         self.settling += 1;
         if let Some(key) = row.lane
             && (waits || self.lanes.get(&key).is_some_and(|l| l.head == Some(position)))
@@ -392,7 +460,11 @@ impl Shard {
                 slot.expiring = slot.expiring.or((page.rows.len() >= page.load.entries).then_some(before));
                 slot.end_page(page, flights, now, common);
             }
-            What::Count => slot.pending.found(page.count),
+            What::Beyond(after) => {
+                slot.loading.beyond = false;
+                slot.bring_forward(page, after, flights, now, common);
+            }
+            What::Count => slot.counted = slot.pending.found(page.count, page.watermark),
             What::Replay(..) => slot.replay_page(page, common),
         }
     }
@@ -420,6 +492,7 @@ impl Shard {
                 slot.loading.expired = false;
                 slot.expiring = slot.expiring.or(Some(*before));
             }
+            What::Beyond(_) => slot.loading.beyond = false,
             What::Count => slot.counted = false,
             What::Replay(replay, _) => slot.replay_page_failed(replay),
         }

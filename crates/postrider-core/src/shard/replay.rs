@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::slot::{Entry, Slot, lane_of};
 use crate::id::{EndpointNo, Position, TenantNo};
+use crate::mutation::{self, Mutation};
 use crate::node::common::Common;
 use crate::node::outbox::Case;
 use crate::node::{PageRead, ReplayAsk, What};
@@ -255,7 +256,7 @@ impl Slot {
         }
         let Some((ended, as_of)) = job.read.front() else { return false };
         let position = ended.delivery.position;
-        if common.stale(position, *as_of) {
+        if common.stale(position, *as_of) && !mutation::has(Mutation::StaleReplayTaken) {
             if common.settling.contains_key(&position) {
                 job.reread_after = common.committed.plus(1);
             }
@@ -287,9 +288,8 @@ impl Slot {
             ..Progress::default()
         };
         let place = Place::Due(rank);
-        self.pending.begin();
+        self.pending.begin(common.building);
         self.settling += 1;
-        self.arriving += 1;
         self.replays.outstanding.insert(delivery.position);
         common.push_update(Update {
             delivery,
@@ -388,7 +388,6 @@ impl Shard {
         common: &mut Common,
     ) {
         let Some(slot) = self.slots.get_mut(&entry.delivery.endpoint) else { return };
-        slot.arriving = slot.arriving.saturating_sub(1);
         entry.lane = lane_of(&entry.event, slot.ordered);
         slot.arrive(entry, None, last, now, common);
     }

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::slot::{Entry, lane_of};
 use crate::id::Position;
+use crate::mutation::{self, Mutation};
 use crate::node::Wanted;
 use crate::node::common::Common;
 use crate::record::{Disposition, PendingRow, Place, Progress, Reason, Status, Trigger, Update};
@@ -71,7 +72,7 @@ impl Shard {
                 (lane, place)
             }
             None => {
-                slot.pending.begin();
+                slot.pending.begin(common.building);
                 progress = Progress {
                     run: progress.run.saturating_add(1),
                     attempts: progress.attempts,
@@ -84,7 +85,6 @@ impl Shard {
         let entry =
             Entry { delivery: wanted.delivery, event: wanted.event, place, progress, lane, gone: false };
         slot.settling += 1;
-        slot.arriving += 1;
         common.push_update(Update {
             delivery: entry.delivery,
             from: wanted.place,
@@ -93,14 +93,17 @@ impl Shard {
             attempt: None,
             at: now,
         });
-        common.arrivals.push(entry);
+        if mutation::has(Mutation::SentBeforeDurable) {
+            self.arrive_by_hand(entry, now, common);
+        } else {
+            common.arrivals.push(entry);
+        }
         Ok(true)
     }
 
     /// A delivery that was asked for by hand is durable: it goes first, but never over its lane.
     pub(crate) fn arrive_by_hand(&mut self, mut entry: Entry, now: Timestamp, common: &mut Common) {
         let Some(slot) = self.slots.get_mut(&entry.delivery.endpoint) else { return };
-        slot.arriving = slot.arriving.saturating_sub(1);
         // Ordering may have been switched on meanwhile: then it comes back in its lane.
         let lane = lane_of(&entry.event, slot.ordered && !entry.progress.overtaken);
         let misplaced = matches!(entry.place, Place::Due(_)) && entry.lane.is_none() && lane.is_some();

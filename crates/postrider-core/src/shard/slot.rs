@@ -13,6 +13,7 @@ use super::pending::{Pending, Total};
 use super::replay::Replays;
 use crate::breaker::Breaker;
 use crate::id::{EndpointNo, Position, TenantNo};
+use crate::mutation::{self, Mutation};
 use crate::node::What;
 use crate::node::common::Common;
 use crate::pace::{Concurrency, Pacer};
@@ -73,11 +74,12 @@ pub(crate) struct Loading {
     pub(crate) held: u32,
     pub(crate) drain: bool,
     pub(crate) expired: bool,
+    pub(crate) beyond: bool,
 }
 
 impl Loading {
     pub(crate) fn any(self) -> bool {
-        self.due || self.retries || self.held > 0 || self.drain || self.expired
+        self.due || self.retries || self.held > 0 || self.drain || self.expired || self.beyond
     }
 }
 
@@ -92,8 +94,6 @@ pub(crate) struct Slot {
     pub(crate) pending: Pending,
     /// What was pending at the start is counted, or being counted.
     pub(crate) counted: bool,
-    /// Deliveries whose beginning is not known to be durable: nothing else here shows them.
-    pub(crate) arriving: u32,
 
     /// Asked for by a person: passes over schedule and breaker.
     pub(crate) urgent: VecDeque<Entry>,
@@ -118,6 +118,8 @@ pub(crate) struct Slot {
     pub(crate) reread_after: Position,
     /// What was accepted before this is to be looked for and ended.
     pub(crate) expiring: Option<Timestamp>,
+    /// Retries due after this are to be looked for and brought forward to it: no schedule reaches so far.
+    pub(crate) misdated: Option<Timestamp>,
     /// Retries that became durable while a page of retries was being read.
     pub(crate) stored_while_loading: Option<Timestamp>,
     pub(crate) loading: Loading,
@@ -150,6 +152,8 @@ pub(crate) struct Slot {
     pub(crate) queued_at: Timestamp,
     pub(crate) retry_turn: bool,
     pub(crate) wake_at: Option<Timestamp>,
+    /// A fault of ours keeps it from being attempted.
+    pub(crate) dead: bool,
     attemptable: Duration,
     attemptable_since: Option<Timestamp>,
 }
@@ -171,7 +175,6 @@ impl Slot {
             sequence: 0,
             pending: Pending::part_of(owed),
             counted: true,
-            arriving: 0,
             urgent: VecDeque::new(),
             fresh: VecDeque::new(),
             retries: BTreeMap::new(),
@@ -186,6 +189,7 @@ impl Slot {
             after_spill: BTreeSet::new(),
             reread_after: Position::ZERO,
             expiring: None,
+            misdated: None,
             loading: Loading::default(),
             replays: Replays::default(),
             entries: 0,
@@ -207,6 +211,7 @@ impl Slot {
             queued_at: Timestamp::EPOCH,
             retry_turn: false,
             wake_at: None,
+            dead: false,
             attemptable: Duration::ZERO,
             attemptable_since: None,
         };
@@ -231,7 +236,8 @@ impl Slot {
 
     /// Whether its owner wants deliveries now.
     pub(crate) fn running(&self) -> bool {
-        self.policy.enabled && self.ended().is_none() && self.ordered == self.policy.ordered
+        let enabled = self.policy.enabled || mutation::has(Mutation::PauseIgnored);
+        enabled && self.ended().is_none() && self.ordered == self.policy.ordered
     }
 
     /// Whether what is due soon can be used soon: not while it is paused or tripped, or asked to be left alone.
@@ -257,32 +263,22 @@ impl Slot {
         self.pending.get() > 0 || self.has_stored() || !self.lanes.is_empty()
     }
 
-    /// Corrects the count of what is pending when nothing is: after a start it is only as good as a count of the store can be
-    /// while deliveries end.
-    pub(crate) fn settle_count(&mut self) {
-        if self.pending.get() == 0 || self.arriving > 0 || self.entries > 0 || self.settling > 0 {
-            return;
-        }
-        let elsewhere = match self.ended() {
-            Some(_) => !self.drained,
-            None => self.has_stored() || !self.lanes.is_empty(),
-        };
-        if self.counted && !elsewhere && !self.loading.any() {
-            self.pending.clear();
-        }
-    }
-
     /// Entries in memory that are of use before those of a page would be; not those that wait behind others.
     pub(crate) fn runnable(&self, what: &What) -> usize {
         if let What::Retries(..) = what {
             let first_stored = (self.stored_retry.unwrap_or(Timestamp::FAR_FUTURE), Position::ZERO);
-            return self.retries.range(..first_stored).take(LOW_WATER).count();
+            // Of those that are due at one time some may be here and others in the store only.
+            let here = self.retries.range(..=first_stored.max(self.retry_cursor));
+            return here.take(LOW_WATER).count();
         }
         self.fresh.len() + self.urgent.len() + self.in_flight as usize
     }
 
     /// How many entries it may keep in memory: no more than its rate limit lets it use soon.
     pub(crate) fn room(&self, common: &Common) -> usize {
+        if mutation::has(Mutation::WindowUnlimited) {
+            return usize::MAX;
+        }
         let soon = |n: u32| usize::try_from(n).unwrap_or(usize::MAX).saturating_mul(10).max(16);
         common.share(self.proven).min(self.policy.per_second.map_or(usize::MAX, soon))
     }
@@ -311,23 +307,24 @@ impl Slot {
     }
 
     /// The clock of `hold_max`: it runs while the endpoint can be attempted, and stands while its receiver asked to be left
-    /// alone.
+    /// alone, or a fault of ours lasts.
     pub(crate) fn clock(&self, now: Timestamp) -> Duration {
         let since = self.attemptable_since.map(|since| now.since(since.max(self.hold_until)));
         self.attemptable + since.unwrap_or_default()
     }
 
-    /// Takes the time from `from` to `now` out of that clock.
-    pub(crate) fn clock_stood(&mut self, from: Timestamp, now: Timestamp) {
+    /// Reads that clock before its receiver's wish changes.
+    pub(crate) fn read_clock(&mut self, now: Timestamp) {
         if self.attemptable_since.is_some() {
-            self.attemptable = self.clock(from);
+            self.attemptable = self.clock(now);
             self.attemptable_since = Some(now);
         }
     }
 
     /// Starts or stops that clock after a change of state.
     pub(crate) fn set_clock(&mut self, now: Timestamp) {
-        let runs = self.running() && !self.tripped();
+        let tripped = self.tripped() && !mutation::has(Mutation::HoldRunsWhileTripped);
+        let runs = self.running() && !tripped && !self.dead;
         if runs == self.attemptable_since.is_some() {
             return;
         }

@@ -4,13 +4,11 @@ use super::outcome::NEAR;
 use super::slot::{Entry, Slot};
 use super::{Flight, Shard};
 use crate::id::EndpointNo;
+use crate::mutation::{self, Mutation};
 use crate::node::Attempt;
 use crate::node::common::Common;
 use crate::record::{Reason, Status, Trigger};
 use crate::time::Timestamp;
-
-/// How long until a lane is looked at again whose time is over while nothing can be attempted.
-const NOT_YET: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Whether an endpoint can start an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +22,8 @@ pub(crate) enum Readiness {
 
 impl Slot {
     pub(crate) fn readiness(&self, now: Timestamp) -> Readiness {
-        if !self.running() || self.in_flight >= self.concurrency.limit(self.policy.max_in_flight) {
+        let full = self.in_flight >= self.concurrency.limit(self.policy.max_in_flight);
+        if !self.running() || (full && !mutation::has(Mutation::PlacesUnlimited)) {
             return Readiness::Idle;
         }
         let mut at = Timestamp::EPOCH;
@@ -64,8 +63,6 @@ impl Slot {
         let retry = self.stored_retry.filter(|_| self.running() && !self.tripped() && !self.loading.retries);
         let retry = retry.map(|at| at - NEAR / 2).filter(|at| *at > now);
         let hold = self.holds.first().and_then(|(deadline, _)| self.clock_time(*deadline, now));
-        // What may not pass yet, because nothing can be attempted, is looked at again a little later.
-        let hold = hold.map(|at| if at > now { at } else { now + NOT_YET });
         // Nothing is paged in while the receiver asked to be left alone.
         let again = self.hold_until - NEAR / 2;
         let again = (again > now && self.running() && self.has_stored()).then_some(again);
@@ -100,14 +97,14 @@ impl Slot {
 
     fn start(&mut self, now: Timestamp, common: &mut Common) -> Option<(Entry, Attempt)> {
         let (entry, trigger) = self.take_next(now)?;
-        if entry.event.has_expired(now) {
+        if entry.event.has_expired(now) && !mutation::has(Mutation::ExpiredSent) {
             self.expire(entry, now, common);
             return None;
         }
-        if trigger == Trigger::Probe {
+        if trigger == Trigger::Probe && !mutation::has(Mutation::ProbesAtOnce) {
             self.breaker.probe_started();
         }
-        if let Some(pacer) = &mut self.pacer {
+        if let Some(pacer) = self.pacer.as_mut().filter(|_| !mutation::has(Mutation::PaceForgotten)) {
             pacer.started(now);
         }
         if let Some(key) = entry.lane {

@@ -1,87 +1,14 @@
 //! What the operator is told: what, how often, and that every case is counted whatever crashes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use postrider_core::id::{EndpointNo, TenantNo};
+use postrider_core::id::EndpointNo;
 use postrider_core::node::NodeConfig;
-use postrider_core::operational::{Kind, Notice};
-use postrider_core::record::{Disposition, Edit, ErrorKind, Reason, Start, Trigger};
-use postrider_core::replay::ReplayState;
-
-use crate::world::{Answer, Mode, World, event, missed, ms, secs};
-
-pub(crate) const OPERATOR: TenantNo = TenantNo(9);
-
-type Counts = BTreeMap<(Kind, EndpointNo), u64>;
-
-/// What was published for the operator, in order.
-fn told(world: &World) -> Vec<Notice> {
-    let events: BTreeMap<_, _> = world
-        .store
-        .events
-        .iter()
-        .filter(|event| event.tenant == OPERATOR)
-        .map(|event| (event.own_id.clone().unwrap(), event.data.clone()))
-        .collect();
-    let all = world.store.events.iter().filter(|event| event.tenant == OPERATOR).count();
-    assert_eq!(events.len(), all, "one of them was published twice");
-    let docs = world.store.events.iter().filter(|event| event.tenant == OPERATOR).map(|event| &event.data);
-    docs.map(|doc| Notice::from_stored(doc).unwrap()).collect()
-}
-
-/// How often each thing was told of, or is about to be.
-fn counted(world: &World) -> Counts {
-    let mut counts = Counts::new();
-    let waiting = world.store.notices.values().map(|doc| Notice::from_stored(doc).unwrap());
-    for notice in told(world).into_iter().chain(waiting) {
-        *counts.entry((notice.kind, notice.endpoint.unwrap())).or_default() += notice.count;
-    }
-    counts
-}
-
-/// How often each thing happened that leaves a trace in what is stored.
-fn happened(world: &World) -> Counts {
-    let mut counts = Counts::new();
-    let mut count = |kind, endpoint| *counts.entry((kind, endpoint)).or_default() += 1;
-    for group in world.store.groups.iter() {
-        for update in &group.updates {
-            let kind = match update.to {
-                Disposition::Ended(_, Some(Reason::ScheduleExhausted | Reason::AbortedByReceiver)) => {
-                    Kind::DeliveryFailed
-                }
-                Disposition::Ended(_, Some(Reason::Expired)) => Kind::DeliveryExpired,
-                _ => continue,
-            };
-            if update.delivery.tenant != OPERATOR {
-                count(kind, update.delivery.endpoint);
-            }
-        }
-        for owed in group.accepted.iter().flat_map(|accepted| &accepted.deliveries) {
-            if owed.start == Start::Skipped(Reason::BacklogFull) {
-                count(Kind::DeliverySkipped, owed.endpoint);
-            }
-        }
-        for edit in &group.edits {
-            if let Edit::PutReplay { replay, progress } = edit
-                && progress.state != ReplayState::Running
-                && replay.tenant != OPERATOR
-            {
-                count(Kind::ReplayFinished, replay.endpoint);
-            }
-        }
-    }
-    counts
-}
-
-/// Everything that happened was told, and nothing that did not; what of endpoints' states was told is left out.
-pub(crate) fn check(world: &World) {
-    let mut counted = counted(world);
-    counted.retain(|(kind, _), _| {
-        !matches!(kind, Kind::EndpointDisabled | Kind::EndpointTripped | Kind::EndpointRecovered)
-    });
-    assert_eq!(counted, happened(world));
-}
+use postrider_core::operational::Kind;
+use postrider_core::record::{ErrorKind, Reason, Trigger};
+use postrider_sim::guarantee::Guarantee;
+use postrider_sim::told::{OPERATOR, check, told};
+use postrider_sim::world::{Answer, Mode, World, event, missed, ms, secs};
 
 fn world() -> World {
     let mut world = World::new(7, NodeConfig { jitter_permille: 0, ..NodeConfig::default() });
@@ -98,7 +25,7 @@ fn run(world: &mut World, time: Duration) {
             return;
         }
     }
-    world.fail("it does not come to rest");
+    world.fail(Guarantee::Alive, "it does not come to rest");
 }
 
 /// Kind, reason and count of what was told.

@@ -9,9 +9,9 @@ use postrider_core::publication::Publication;
 use postrider_core::record::{ErrorKind, Reason, Status, Trigger};
 use postrider_core::replay::{ReplayFilter, ReplayProgress, ReplayState, Statuses};
 use postrider_core::subscription::Pattern;
-
-use crate::store::Row;
-use crate::world::{Answer, Mode, TENANT, World, event, missed, ms, secs};
+use postrider_sim::guarantee::Guarantee;
+use postrider_sim::store::Row;
+use postrider_sim::world::{Answer, Mode, TENANT, World, event, missed, ms, secs};
 
 /// A world with one endpoint whose deliveries fail at their second attempt, after a second.
 fn world(change: impl FnOnce(&mut Policy)) -> World {
@@ -31,7 +31,7 @@ fn run(world: &mut World, time: Duration) {
             return;
         }
     }
-    world.fail("it does not come to rest");
+    world.fail(Guarantee::Alive, "it does not come to rest");
 }
 
 /// Has so many deliveries fail for good, one after the other so that the breaker stays closed.

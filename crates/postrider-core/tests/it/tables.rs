@@ -18,9 +18,9 @@ use postrider_core::record::{ErrorKind, Health, KeyHash, Reason, Status, Trigger
 use postrider_core::subscription::Pattern;
 use postrider_core::tenant::Quotas;
 use postrider_core::time::Timestamp;
-
-use crate::store::Row;
-use crate::world::{Answer, Mode, TENANT, World, event, ms, policy, secs};
+use postrider_sim::guarantee::Guarantee;
+use postrider_sim::store::Row;
+use postrider_sim::world::{Answer, Mode, TENANT, World, event, ms, policy, secs};
 
 fn world() -> World {
     World::new(7, NodeConfig { jitter_permille: 0, ..NodeConfig::default() })
@@ -41,7 +41,7 @@ fn run(world: &mut World, time: Duration) {
             return;
         }
     }
-    world.fail("it does not come to rest");
+    world.fail(Guarantee::Alive, "it does not come to rest");
 }
 
 fn published(world: &World, call: u64) -> &[Result<Receipt, Refusal>] {

@@ -17,10 +17,10 @@ pub fn a_marker_tells_whether_a_group_is_in(harness: &dyn Harness) {
     assert!(writer.reopen(group.writer, group.number).unwrap());
     assert!(!writer.reopen(group.writer, group.number + 1).unwrap());
     assert!(!writer.reopen(group.writer + 1, group.number).unwrap());
-    assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap(), 1);
+    assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap().0, 1);
     b.event(Draft::default());
     b.commit(&mut *writer, store.committed());
-    assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap(), 2);
+    assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap().0, 2);
 }
 
 /// Nothing of it is stored.

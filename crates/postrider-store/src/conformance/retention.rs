@@ -55,7 +55,7 @@ pub fn finished_work_goes_and_pending_work_stays(harness: &dyn Harness) {
     drop((store, writer));
     let (store, _writer) = harness.open();
     assert_eq!(store.recover().unwrap().endpoints[0].last_sequence, 21);
-    assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap(), 2);
+    assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap().0, 2);
 }
 
 /// Also when finished work is kept for less.
