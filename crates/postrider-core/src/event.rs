@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::fault::ParseError;
 use crate::fields::is_plain;
-use crate::id::{IdKind, PublicId, SubjectId, TenantId};
+use crate::id::{SubjectId, TenantId};
 use crate::json::{self, Detail, Object, Text};
 use crate::subscription::is_type_name;
 use crate::time::Timestamp;
@@ -176,14 +176,10 @@ fn event_type(text: &str) -> Result<&str, &'static str> {
 
 fn own_id(text: &str) -> Result<&str, &'static str> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-');
-    if !(1..=MAX_OWN_ID).contains(&text.len()) || !text.bytes().all(allowed) {
-        return Err("must be 1 to 128 of A-Z a-z 0-9 _ : - (no dot)");
+    if (1..=MAX_OWN_ID).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text);
     }
-    // It could be the one that another event was given, and then name both.
-    if PublicId::parse(IdKind::Event, text).is_ok() {
-        return Err("is of the form in which the server gives ids: choose another, or leave it out");
-    }
-    Ok(text)
+    Err("must be 1 to 128 of A-Z a-z 0-9 _ : - (no dot)")
 }
 
 fn ordering_key(text: &str) -> Result<&str, Detail> {

@@ -44,11 +44,11 @@ impl Rotation {
 }
 
 impl EndpointConfig {
-    /// What becomes of it by a rotation at a time of the wall clock.
+    /// What becomes of it by a rotation at a time of the wall clock. Of the secrets that still sign the newest
+    /// [`MAX_PREVIOUS_SECRETS`] go on.
     ///
     /// # Errors
-    /// A fault at `/secret` for the present secret: whoever rotates to it has not changed anything. One at `/overlap_s` where
-    /// [`MAX_PREVIOUS_SECRETS`] sign already: none of them ends before its time.
+    /// A fault at `/secret` for the present secret: whoever rotates to it has not changed anything.
     ///
     /// ```
     /// use postrider_core::endpoint::{EndpointConfig, Rotation};
@@ -72,12 +72,7 @@ impl EndpointConfig {
         if rotation.overlap.is_zero() {
             rotated.previous_secrets.clear();
         }
-        if rotated.previous_secrets.len() > MAX_PREVIOUS_SECRETS {
-            return Err(ParseError::fault(
-                "/overlap_s",
-                "would let more than three earlier secrets sign: wait until one of them has ended, or give 0, which ends them all",
-            ));
-        }
+        rotated.previous_secrets.truncate(MAX_PREVIOUS_SECRETS);
         Ok(rotated)
     }
 }

@@ -366,15 +366,3 @@ mod properties {
         }
     }
 }
-
-#[test]
-fn an_own_id_never_looks_like_one_that_the_server_gives() {
-    use crate::id::{IdKind, Position, PublicId, ShardNo};
-    let given = PublicId::new(IdKind::Event, Timestamp::from_secs(1_700_000_000), ShardNo(3), Position(77));
-    let body = |id: &str| format!(r#"{{"tenant":"acme","type":"t","data":1,"id":"{id}"}}"#);
-    let refused = NewEvent::parse(&body(&given.to_string()).into(), 1_000).unwrap_err();
-    assert!(refused.to_string().contains("form in which the server gives ids"), "{refused}");
-    for fine in ["evt_1", "evt_01m7yvrba5e008kg00000004", "dlv_01m7yvxg0je008kg00000008ac"] {
-        assert!(NewEvent::parse(&body(fine).into(), 1_000).is_ok(), "{fine}");
-    }
-}

@@ -200,8 +200,7 @@ pub(super) async fn secret(
 
 /// Change the signing secret, and show the new one. The old one goes on signing beside it for a while.
 ///
-/// Rotating again within that time keeps those that still sign; where three do, it is refused unless `overlap_s` is 0, which ends
-/// them. A body is not needed.
+/// Rotating again within that time keeps those that still sign, the newest three of them at most. A body is not needed.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/secret/rotate", tag = "endpoints",
     operation_id = "rotateEndpointSecret",
     security(("token" = ["webhooks-write"])),

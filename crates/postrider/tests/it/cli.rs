@@ -76,8 +76,15 @@ fn fits(schemas: &Value, schema: &Value, value: &Value) -> Result<(), String> {
         return Ok(());
     }
     if let Some(forms) = schema["oneOf"].as_array() {
-        let described = forms.iter().find(|form| form["type"] != "null").unwrap();
-        return fits(schemas, described, value);
+        let described = forms.iter().filter(|form| form["type"] != "null");
+        let mut faults = Vec::new();
+        for form in described {
+            match fits(schemas, form, value) {
+                Ok(()) => return Ok(()),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        return Err(faults.join(", or "));
     }
     for name in schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap()) {
         if value.get(name).is_none() {
@@ -120,7 +127,11 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
             "Tenant",
             "metadata     crm=4711, region=us",
         ),
-        (&["tenants", "show", "acme:us"], "Tenant", "1000 endpoints, 20000000 pending"),
+        (
+            &["tenants", "show", "acme:us"],
+            "Tenant",
+            "1000 endpoints, 10000 values in filters, 20000000 pending",
+        ),
         (&["tenants", "list"], "Page_Tenant", "acme:eu"),
         (
             &["tokens", "create", "--tenant", "acme", "--scope", "events-write"],
@@ -134,7 +145,11 @@ async fn every_command_prints_json_as_the_contract_says_and_a_table_for_people()
         ),
         (&["tokens", "list"], "Page_Token", "2100-01-01T00:00:00.000Z"),
         (&["endpoints", "create", "--tenant", "acme:eu", &url], "Endpoint", &url),
-        (&["tenants", "put", "acme:eu", "--quota-pending", "9"], "Tenant", "1000 endpoints, 9 pending"),
+        (
+            &["tenants", "put", "acme:eu", "--quota-pending", "9"],
+            "Tenant",
+            "1000 endpoints, 10000 values in filters, 9 pending",
+        ),
         (&["endpoints", "put", "--tenant", "acme:eu", "till", &url], "Endpoint", "id              till"),
         (
             &["endpoints", "update", "--tenant", "acme:eu", "till", "--name", "the till"],
