@@ -68,7 +68,8 @@ async fn only_what_did_not_arrive_is_replayed_once_and_told_as_a_replay() {
     let receiver = Receiver::start().await;
     receiver.script(|r| Reply::status(if r.event().starts_with("bad") { 400 } else { 204 }));
     let acme = server.tenant("acme").await;
-    let endpoint = acme.endpoint(json!({"url": receiver.url()})).await;
+    // One at a time, so that the order of arrival is that of leaving.
+    let endpoint = acme.endpoint(json!({"url": receiver.url(), "max_in_flight": 1})).await;
     for n in 0..4 {
         acme.publish(json!({"id": format!("bad{n}")})).await;
         acme.publish(json!({"id": format!("good{n}")})).await;
