@@ -15,8 +15,7 @@ use tokio::sync::Mutex;
 use crate::Engine;
 use crate::slice::Slice;
 
-/// Conditions, and pieces of an event, from which judging it is left to a thread that serves nobody else meanwhile: some
-/// hundred microseconds of them.
+/// Conditions, and pieces of an event, from which judging it is left to a thread that serves nobody else meanwhile.
 const HEAVY: usize = 4_096;
 /// Bytes of an event that count as much as a condition.
 const PIECE_BYTES: usize = 64;

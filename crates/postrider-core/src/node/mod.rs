@@ -56,8 +56,8 @@ const LOADS_LOOKED_AT: usize = 16;
 const RELEASE_DELAY: Duration = Duration::from_millis(5);
 /// Deliveries that replays let go with one group, at most.
 const RELEASED_AT_ONCE: usize = 1_000;
-/// Looks at endpoints with filters, and at conditions that were not judged before, after which a group takes no further event:
-/// some milliseconds of them.
+/// Looks at endpoints with filters, and at conditions that were not judged before, after which a group takes no further event,
+/// so that building it keeps nobody waiting for long.
 const FILTER_LOOKS: usize = 65_536;
 /// How long until pages that could not be read are tried again.
 const PAGE_RETRY: Duration = Duration::from_secs(1);
