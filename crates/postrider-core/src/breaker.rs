@@ -36,6 +36,8 @@ pub struct Breaker {
     /// Lately failed deliveries, each once; at most [`DIFFERENT_FAILURES`].
     failed: VecDeque<(Timestamp, Position)>,
     open: Option<Open>,
+    /// A probe is under way. It may outlive the opening it was made for: one that closed meanwhile, and opened again.
+    probing: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,14 +45,12 @@ struct Open {
     since: Timestamp,
     interval: Duration,
     next_probe: Timestamp,
-    probing: bool,
 }
 
 impl Breaker {
     /// A breaker that was open when the process stopped: it probes soon.
     pub fn restored(tripped_at: Timestamp, now: Timestamp, config: &BreakerConfig) -> Self {
-        let open =
-            Open { since: tripped_at, interval: config.probe_initial, next_probe: now, probing: false };
+        let open = Open { since: tripped_at, interval: config.probe_initial, next_probe: now };
         Self { open: Some(open), ..Self::default() }
     }
 
@@ -61,7 +61,7 @@ impl Breaker {
 
     /// When the next probe may leave; `None` while closed, or while one is under way.
     pub fn next_probe(&self) -> Option<Timestamp> {
-        self.open.filter(|o| !o.probing).map(|o| o.next_probe)
+        self.open.filter(|_| !self.probing).map(|o| o.next_probe)
     }
 
     /// When it will be tried again, as people are told.
@@ -71,20 +71,16 @@ impl Breaker {
 
     /// A probe leaves.
     pub fn probe_started(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.probing = true;
-        }
+        self.probing = true;
     }
 
-    /// A probe came to nothing through a fault of ours: it does not count.
-    pub fn probe_void(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.probing = false;
-        }
+    /// A probe ended, whatever it found; a fault of ours does not count for more than that.
+    pub fn probe_ended(&mut self) {
+        self.probing = false;
     }
 
-    /// An attempt was acknowledged. Returns whether this closes an open breaker.
-    pub fn succeeded(&mut self) -> bool {
+    /// An attempt was acknowledged, or the address is new: closes it. Returns whether it was open.
+    pub fn close(&mut self) -> bool {
         self.consecutive = 0;
         self.failed = VecDeque::new();
         self.open.take().is_some()
@@ -101,7 +97,6 @@ impl Breaker {
     ) -> bool {
         if let Some(open) = &mut self.open {
             if probe {
-                open.probing = false;
                 open.interval = (open.interval * 2).min(config.probe_max);
                 open.next_probe = now + open.interval;
             }
@@ -121,7 +116,7 @@ impl Breaker {
     pub fn trip(&mut self, now: Timestamp, config: &BreakerConfig) {
         if self.open.is_none() {
             let interval = config.probe_initial;
-            self.open = Some(Open { since: now, interval, next_probe: now + interval, probing: false });
+            self.open = Some(Open { since: now, interval, next_probe: now + interval });
         }
         self.consecutive = 0;
         self.failed = VecDeque::new();
@@ -159,7 +154,7 @@ mod tests {
         for n in 0..4 {
             assert!(!b.failed(at(n), Position(1), true, false, &CONFIG));
         }
-        assert!(!b.succeeded());
+        assert!(!b.close());
         for n in 0..4 {
             assert!(!b.failed(at(n), Position(1), true, false, &CONFIG));
         }
@@ -190,10 +185,22 @@ mod tests {
             now = next;
             b.probe_started();
             assert_eq!(b.next_probe(), None);
+            b.probe_ended();
             assert!(!b.failed(now, Position(1), true, true, &CONFIG));
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
-        assert!(b.succeeded());
+        assert!(b.close());
         assert_eq!(b.tripped_at(), None);
+    }
+    #[test]
+    fn a_probe_that_outlives_its_opening_keeps_the_next_from_leaving() {
+        let mut b = Breaker::default();
+        b.trip(at(0), &CONFIG);
+        b.probe_started();
+        assert!(b.close());
+        b.trip(at(7), &CONFIG);
+        assert_eq!(b.next_probe(), None);
+        b.probe_ended();
+        assert_eq!(b.next_probe(), Some(at(12)));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lane::Held;
 use super::slot::{Entry, Slot};
-use crate::breaker::{Breaker, BreakerConfig};
+use crate::breaker::BreakerConfig;
 use crate::id::Position;
 use crate::node::common::Common;
 use crate::node::outbox::Case;
@@ -98,7 +98,7 @@ impl Slot {
             let case = Case { reason, ..Case::default() };
             common.happened(Kind::EndpointRecovered, (self.tenant, self.no), case, now);
         }
-        self.breaker = Breaker::default();
+        self.breaker.close();
         self.concurrency = Concurrency::start();
         self.failing_since = None;
         self.read_clock(now);

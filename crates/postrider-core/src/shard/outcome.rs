@@ -33,6 +33,9 @@ impl Shard {
         if unproven {
             common.unproven_in_flight = common.unproven_in_flight.saturating_sub(1);
         }
+        if finished.record.trigger == Trigger::Probe {
+            slot.breaker.probe_ended();
+        }
         let error = finished.record.error.as_ref().map(|(kind, _)| *kind);
         if error == Some(ErrorKind::Local) {
             slot.take_back(entry, &finished, now, common);
@@ -57,9 +60,6 @@ impl Slot {
     fn take_back(&mut self, mut entry: Entry, finished: &Finished, now: Timestamp, common: &mut Common) {
         common.own_fault(now);
         entry.progress.step += u16::from(mutation::has(Mutation::OwnFaultCharged));
-        if finished.record.trigger == Trigger::Probe {
-            self.breaker.probe_void();
-        }
         if finished.record.trigger == Trigger::Retry {
             entry.progress.trigger = Trigger::Retry;
         }
@@ -125,7 +125,7 @@ impl Slot {
         self.concurrency.grow(self.policy.max_in_flight);
         self.proven = true;
         self.succeeded_at = now;
-        if self.breaker.succeeded() {
+        if self.breaker.close() {
             self.recover("delivery_succeeded", now, common);
         } else if self.failing_since.take().is_some() {
             self.record_health(now, common);
