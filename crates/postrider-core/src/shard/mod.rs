@@ -88,7 +88,7 @@ impl Shard {
         if has_pending {
             slot.counted = false;
             slot.pending.count_awaited();
-            slot.misdated = Some(now + slot.longest_wait(common));
+            slot.misdated = Some((now + slot.longest_wait(common), Position::ZERO));
             slot.spill = Some(Spill { cursor: Position::ZERO, last: common.committed });
             slot.stored_retry = Some(Timestamp::EPOCH);
         }

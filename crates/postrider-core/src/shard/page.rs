@@ -57,7 +57,8 @@ impl Slot {
             self.loading.expired = true;
             self.want(What::Before(before), DRAIN_STEP, common);
         }
-        if let Some(after) = self.misdated
+        if let Some((after, from)) = self.misdated
+            && from <= common.committed
             && !self.loading.beyond
             && self.reread_after <= common.committed
         {
@@ -339,11 +340,13 @@ impl Slot {
         for loaded in page.entries {
             let Place::Retry(at) = loaded.place else { continue };
             let position = loaded.delivery.position;
-            let flying = flights.contains_key(&position);
-            if flying || self.stale(position, page.watermark, common) {
+            if flights.contains_key(&position) {
                 // Its end decides about it, or leaves it as it was: looked at again after the next group.
-                self.reread_after = common.committed.plus(1);
-                self.misdated = Some(after);
+                self.misdated = Some((after, common.committed.plus(1)));
+                break;
+            }
+            if self.stale(position, page.watermark, common) {
+                self.misdated = Some((after, Position::ZERO));
                 break;
             }
             let place = Place::Retry(after);

@@ -118,8 +118,8 @@ pub(crate) struct Slot {
     pub(crate) reread_after: Position,
     /// What was accepted before this is to be looked for and ended.
     pub(crate) expiring: Option<Timestamp>,
-    /// Retries due after this are to be looked for and brought forward to it: no schedule reaches so far.
-    pub(crate) misdated: Option<Timestamp>,
+    /// Retries due after this are to be looked for and brought forward to it, from this group on: no schedule reaches so far.
+    pub(crate) misdated: Option<(Timestamp, Position)>,
     /// Retries that became durable while a page of retries was being read.
     pub(crate) stored_while_loading: Option<Timestamp>,
     pub(crate) loading: Loading,
