@@ -53,12 +53,12 @@ fn main() {
     measure("secrets opened", || drop(black_box(key.open(row, &sealed).unwrap())));
     measure("endpoint read, secrets in clear", || {
         let config = EndpointConfig::from_stored(&doc, clear.as_bytes()).unwrap();
-        black_box(SigningKey::new(&config.secret));
+        black_box(SigningKey::new(config.secret.as_ref().unwrap()));
     });
     measure("endpoint read, secrets sealed", || {
         let secrets = key.open(row, &sealed).unwrap();
         let config = EndpointConfig::from_stored(&doc, &secrets).unwrap();
-        black_box(SigningKey::new(&config.secret));
+        black_box(SigningKey::new(config.secret.as_ref().unwrap()));
     });
     measure("endpoint read without secrets", || drop(black_box(PublicConfig::from_stored(&doc).unwrap())));
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use crate::fault::ParseError;
 use crate::fields::Metadata;
 use crate::filter::Filters;
-use crate::json::Detail;
 use crate::policy::Policy;
+use crate::profile::{Profile, ProfileName, Profiles};
 use crate::secret::SigningSecret;
 use crate::subscription::Pattern;
 use crate::time::Timestamp;
 
+mod also_sign;
 mod auth;
 mod change;
 mod document;
@@ -20,7 +21,9 @@ pub mod headers;
 mod public;
 mod read;
 mod rotate;
+mod terms;
 
+pub use also_sign::{AlsoSign, MAX_ALSO_SIGN};
 pub use auth::{Auth, MAX_CREDENTIAL, MAX_TOKEN};
 pub use public::PublicConfig;
 pub use read::{
@@ -28,6 +31,7 @@ pub use read::{
     MAX_IN_FLIGHT, MAX_SCHEDULE_STEPS, MAX_URL_BYTES, PER_SECOND, SCHEDULE_STEP_S, TIMEOUT_MS,
 };
 pub use rotate::{DEFAULT_OVERLAP_S, MAX_PREVIOUS_SECRETS, OVERLAP_S, Rotation};
+pub use terms::{JudgeUrl, Terms};
 
 /// An endpoint's configuration, secrets included.
 ///
@@ -60,13 +64,15 @@ pub struct EndpointConfig {
     pub auth: Auth,
     /// Further headers of each request, names as given; no name twice in any case, none that `auth` sets.
     pub headers: Vec<(Box<str>, Box<str>)>,
-    /// What deliveries are signed with.
-    pub secret: SigningSecret,
+    /// What deliveries are signed with; its profile says whether there must be one.
+    pub secret: Option<SigningSecret>,
     /// Secrets that were rotated away, newest first, and until when each signs beside the current one; at most
     /// [`MAX_PREVIOUS_SECRETS`].
     pub previous_secrets: Vec<(SigningSecret, Timestamp)>,
-    /// How its webhooks look.
-    pub profile: Profile,
+    /// How its webhooks look: a profile's name, which may have been that of one which is there no more.
+    pub profile: ProfileName,
+    /// Further profiles whose headers its requests carry for a while; at most [`MAX_ALSO_SIGN`].
+    pub also_sign: Vec<AlsoSign>,
     /// Whether deliveries with the same ordering key go out one at a time.
     pub ordering: OrderingMode,
     /// How long a failing delivery may hold back its key's successors; whole seconds within [`HOLD_MAX_S`].
@@ -81,47 +87,6 @@ pub struct EndpointConfig {
     pub schedule: Option<Arc<[Duration]>>,
     /// Notes of its owner.
     pub metadata: Metadata,
-}
-
-/// How an endpoint's webhooks look.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Profile {
-    /// Standard Webhooks.
-    #[default]
-    Standard,
-}
-
-impl Profile {
-    /// The profiles by name.
-    pub(crate) const NAMES: [(&'static str, Self); 1] = [("standard", Self::Standard)];
-
-    /// The name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-        }
-    }
-
-    /// Whether a pause skips what comes, instead of holding it.
-    pub const fn pause_skips(self) -> bool {
-        match self {
-            Self::Standard => false,
-        }
-    }
-
-    /// Whether `410 Gone` disables the endpoint.
-    pub const fn gone_disables(self) -> bool {
-        match self {
-            Self::Standard => true,
-        }
-    }
-
-    /// After how long of nothing but failures an endpoint is disabled.
-    pub const fn disable_after(self) -> Option<Duration> {
-        match self {
-            Self::Standard => Some(Duration::from_secs(5 * 24 * 3_600)),
-        }
-    }
 }
 
 /// Whether deliveries with the same ordering key go out one at a time.
@@ -145,26 +110,34 @@ impl OrderingMode {
 }
 
 impl EndpointConfig {
-    /// Its retry schedule: its own, else the given one.
-    pub fn schedule_or<'a>(&'a self, default: &'a Arc<[Duration]>) -> &'a Arc<[Duration]> {
-        self.schedule.as_ref().unwrap_or(default)
+    /// Its retry schedule: its own, else its profile's, else the given one.
+    pub fn schedule_or<'a>(
+        &'a self,
+        profile: Option<&'a Profile>,
+        default: &'a Arc<[Duration]>,
+    ) -> &'a Arc<[Duration]> {
+        let of_profile = || profile.and_then(|profile| profile.delivery().schedule.as_ref());
+        self.schedule.as_ref().or_else(of_profile).unwrap_or(default)
     }
 
-    /// What the machines need to know of it.
-    pub fn policy(&self, version: u32, default_schedule: &Arc<[Duration]>) -> Policy {
+    /// What the machines need to know of it. Where its profile is there no more, it is only waited: nothing is skipped, and
+    /// nothing disables it.
+    pub fn policy(&self, version: u32, profiles: &Profiles, default_schedule: &Arc<[Duration]>) -> Policy {
+        let profile = profiles.get(self.profile.as_str()).map(|profile| &**profile);
+        let rules = profile.map(Profile::delivery);
         Policy {
             version,
             patterns: self.event_types.clone(),
             filters: self.filters.clone(),
             enabled: self.enabled,
-            pause_skips: self.profile.pause_skips(),
+            pause_skips: rules.is_some_and(|rules| rules.pause_skips),
             ordered: self.ordering == OrderingMode::Key,
             hold_max: self.hold_max,
             per_second: self.per_second,
             max_in_flight: self.max_in_flight,
-            schedule: Arc::clone(self.schedule_or(default_schedule)),
-            gone_disables: self.profile.gone_disables(),
-            disable_after: self.profile.disable_after(),
+            schedule: Arc::clone(self.schedule_or(profile, default_schedule)),
+            gone_disables: rules.is_some_and(|rules| rules.gone_disables),
+            disable_after: profile.and_then(Profile::disable_after),
             target: target_hash(&self.url),
         }
     }
@@ -178,26 +151,25 @@ fn target_hash(url: &str) -> u64 {
 }
 
 impl EndpointConfig {
-    /// Reads the body of a request that makes an endpoint, whatever its URL. `fresh` becomes its signing secret unless it
-    /// brings one.
+    /// Reads the body of a request that makes an endpoint, whatever its URL, on a server that has profile `standard` alone.
+    /// `fresh` becomes its signing secret unless it brings one.
     ///
     /// # Errors
     /// See [`ParseError`].
     pub fn parse_create(body: &[u8], fresh: [u8; SigningSecret::MIN_BYTES]) -> Result<Self, ParseError> {
-        Self::parse_create_judged(body, fresh, &read::any_url)
+        Self::parse_create_judged(body, fresh, &Terms::standard())
     }
 
-    /// As [`Self::parse_create`], with the judgement of whoever sends the deliveries: `judge` gives the URL in its one
-    /// normal form, or says why deliveries may not go there, which is told with all other faults.
+    /// As [`Self::parse_create`], on the [terms](Terms) of a server and a tenant.
     ///
     /// # Errors
     /// See [`ParseError`].
     pub fn parse_create_judged(
         body: &[u8],
         fresh: [u8; SigningSecret::MIN_BYTES],
-        judge: &dyn Fn(&str) -> Result<Box<str>, Detail>,
+        terms: &Terms<'_>,
     ) -> Result<Self, ParseError> {
-        read::config(crate::json::utf8(body)?, Some(SigningSecret::generate(fresh)), judge)
+        read::config(crate::json::utf8(body)?, &read::Source::New(terms, &fresh))
     }
 }
 

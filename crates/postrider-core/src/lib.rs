@@ -23,6 +23,7 @@ pub mod node;
 pub mod operational;
 pub mod pace;
 pub mod policy;
+pub mod profile;
 pub mod publication;
 pub mod record;
 pub mod replay;

@@ -21,10 +21,11 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
 use crate::id::EndpointNo;
@@ -236,6 +237,16 @@ impl DataKey {
     /// See [`OpenError`].
     pub fn open(&self, binding: Binding, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         self.0.open(binding, sealed)
+    }
+
+    /// The signing secret of the server's own for the endpoints of a profile that have none: the same for as long as the
+    /// database lives, and stored nowhere.
+    pub fn secret_of(&self, profile: &str) -> Secret {
+        let tag = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, self.0.bytes()),
+            format!("secret of profile {profile}").as_bytes(),
+        );
+        Secret::new(HEXLOWER.encode(tag.as_ref()))
     }
 }
 

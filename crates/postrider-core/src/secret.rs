@@ -44,7 +44,8 @@ impl PartialEq for Secret {
 }
 impl Eq for Secret {}
 
-/// A signing secret of Standard Webhooks: `whsec_` and the base64 (RFC 4648, section 4, padded) of 24 to 64 bytes.
+/// A signing secret, in the form that its endpoint's [profile](crate::profile::SecretRule) asks for. That of Standard Webhooks
+/// is `whsec_` and the base64 (RFC 4648, section 4, padded) of 24 to 64 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SigningSecret(Secret);
 
@@ -56,7 +57,20 @@ impl SigningSecret {
     /// The longest key, in bytes.
     pub const MAX_BYTES: usize = 64;
 
-    /// Makes one of random bytes.
+    /// The longest text, in bytes.
+    pub const MAX_TEXT: usize = 512;
+
+    /// Takes a text of any form.
+    ///
+    /// # Errors
+    /// A sentence for one that is empty, too long, or holds control characters.
+    pub fn of_text(text: Secret) -> Result<Self, &'static str> {
+        let fits = (1..=Self::MAX_TEXT).contains(&text.reveal().len())
+            && !text.reveal().chars().any(char::is_control);
+        if fits { Ok(Self(text)) } else { Err("must be 1 to 512 bytes without control characters") }
+    }
+
+    /// Makes one of Standard Webhooks of random bytes.
     ///
     /// ```
     /// use postrider_core::secret::SigningSecret;
@@ -68,7 +82,7 @@ impl SigningSecret {
         Self(Secret::of(&[Self::PREFIX, &Zeroizing::new(STANDARD.encode(random))]))
     }
 
-    /// Reads one.
+    /// Reads one of Standard Webhooks.
     ///
     /// # Errors
     /// A sentence that says how it is written, and repeats nothing of it.
@@ -87,9 +101,10 @@ impl SigningSecret {
         self.0.reveal()
     }
 
-    /// The key: what the base64 stands for.
+    /// The key of one of Standard Webhooks: what the base64 stands for; of any other form the bytes of the text.
     pub fn key(&self) -> Zeroizing<Vec<u8>> {
-        key_of(self.0.reveal()).expect("a SigningSecret is only made of text that decodes")
+        let text = self.0.reveal();
+        key_of(text).unwrap_or_else(|| Zeroizing::new(text.as_bytes().to_vec()))
     }
 }
 

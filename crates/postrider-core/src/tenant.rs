@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::card::CardSettings;
-use crate::endpoint::Profile;
 use crate::fault::ParseError;
-use crate::fields::{Metadata, metadata, name, one_of};
-use crate::json::{Object, integer, utf8};
+use crate::fields::{Metadata, metadata, name};
+use crate::json::{self, Object, integer, utf8};
+use crate::profile::{ProfileName, Profiles};
 
 /// The id of the operator's own tenant, which exists from the first start.
 pub const OPERATOR: &str = "_operator";
@@ -98,7 +98,7 @@ pub struct TenantConfig {
     /// A name for people.
     pub name: Option<Box<str>>,
     /// How its webhooks look unless an endpoint says otherwise.
-    pub profile: Profile,
+    pub profile: ProfileName,
     /// What it may take up.
     pub quotas: Quotas,
     /// What becomes of card data in its events, where that differs from the server's default.
@@ -113,22 +113,34 @@ impl TenantConfig {
         Self { name: Some(name.into()), ..Self::default() }
     }
 
-    /// Reads one.
+    /// Reads one, on a server that has these profiles.
     ///
     /// # Errors
     /// See [`ParseError`].
     ///
     /// ```
     /// use postrider_core::tenant::TenantConfig;
-    /// let tenant = TenantConfig::parse(r#"{"name": "Acme", "metadata": {"crm": "42"}}"#).unwrap();
+    /// use postrider_core::profile::Profiles;
+    /// let profiles = Profiles::default();
+    /// let tenant = TenantConfig::parse(r#"{"name": "Acme", "metadata": {"crm": "42"}}"#, &profiles).unwrap();
     /// assert_eq!(TenantConfig::from_stored(&tenant.to_doc()).unwrap(), tenant);
-    /// assert!(TenantConfig::parse(r#"{"nmae": "Acme"}"#).is_err());
+    /// assert!(TenantConfig::parse(r#"{"nmae": "Acme"}"#, &profiles).is_err());
     /// ```
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
+    pub fn parse(text: &str, profiles: &Profiles) -> Result<Self, ParseError> {
+        Self::read(text, Some(profiles))
+    }
+
+    /// Reads one; what is stored may name a profile that is there no more.
+    fn read(text: &str, profiles: Option<&Profiles>) -> Result<Self, ParseError> {
         let mut object = Object::parse(text)?;
         let config = Self {
             name: name(&mut object),
-            profile: object.optional("profile", |v| one_of(v, &Profile::NAMES)).unwrap_or_default(),
+            profile: object
+                .optional("profile", |v| {
+                    let text = json::string(v)?;
+                    profiles.map_or_else(|| Ok(text.parse()?), |profiles| profiles.name(&text))
+                })
+                .unwrap_or_default(),
             quotas: object.object("quotas", Quotas::read).unwrap_or_default(),
             card_policy: object
                 .object("card_policy", |policy| Some(CardSettings::read(policy)))
@@ -163,7 +175,7 @@ impl TenantConfig {
     /// # Errors
     /// [`ParseError`] for a document that was damaged, or written by a later version.
     pub fn from_stored(doc: &[u8]) -> Result<Self, ParseError> {
-        Self::parse(utf8(doc)?)
+        Self::read(utf8(doc)?, None)
     }
 }
 
@@ -176,7 +188,7 @@ mod tests {
     fn abuse_a02_all_faults_of_a_tenant_come_at_once() {
         let text = r#"{"name":"","profile":"mcards","metadata":{"a":1},"quotas":{"events":1},
             "card_policy":{"numbers":"hide"},"integrations":[]}"#;
-        let error = TenantConfig::parse(text).unwrap_err();
+        let error = TenantConfig::parse(text, &Profiles::default()).unwrap_err();
         let pointers: Vec<&str> = error.faults().iter().map(|f| f.pointer.as_str()).collect();
         assert_eq!(
             pointers,
@@ -186,7 +198,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_tenant_is_required() {
-        let tenant = TenantConfig::parse("{}").unwrap();
+        let tenant = TenantConfig::parse("{}", &Profiles::default()).unwrap();
         assert_eq!(tenant, TenantConfig::default());
         assert_eq!(TenantConfig::from_stored(&tenant.to_doc()).unwrap(), tenant);
     }
@@ -198,7 +210,9 @@ mod tests {
             ("pending", 1_000_000_000, "1 to 1000000000"),
             ("events_per_second", 1_000_000, "1 to 1000000"),
         ] {
-            let parse = |value: Value| TenantConfig::parse(&json!({"quotas": {quota: value}}).to_string());
+            let parse = |value: Value| {
+                TenantConfig::parse(&json!({"quotas": {quota: value}}).to_string(), &Profiles::default())
+            };
             for good in [json!(1), json!(most), json!(null)] {
                 assert!(parse(good.clone()).is_ok(), "{quota} {good}");
             }
@@ -215,7 +229,8 @@ mod tests {
 
     #[test]
     fn quotas_are_shown_with_their_defaults_and_stored_without() {
-        let tenant = TenantConfig::parse(r#"{"quotas": {"events_per_second": 5}}"#).unwrap();
+        let tenant =
+            TenantConfig::parse(r#"{"quotas": {"events_per_second": 5}}"#, &Profiles::default()).unwrap();
         let shown = &tenant.public_view()["quotas"];
         let settled = json!({
             "endpoints": 1_000, "filter_values": 10_000, "pending": 20_000_000, "events_per_second": 5
@@ -237,7 +252,7 @@ mod tests {
     fn a_card_policy_is_stored_as_far_as_it_was_said() {
         let text =
             r#"{"card_policy":{"numbers":"mask","exempt":[{"type":"card.*","pointers":["/data/ref"]}]}}"#;
-        let tenant = TenantConfig::parse(text).unwrap();
+        let tenant = TenantConfig::parse(text, &Profiles::default()).unwrap();
         assert_eq!(
             (tenant.card_policy.numbers, tenant.card_policy.authentication_data),
             (Some(Numbers::Mask), None)

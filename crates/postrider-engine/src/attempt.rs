@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use postrider_core::node::{Attempt, Directive, Finished, Input};
+use postrider_core::profile::DeliveryRules;
 use postrider_core::record::{AttemptRecord, ErrorKind, Event, Trigger};
 use postrider_core::{retry, wire};
 use postrider_dispatch::{Failure, FailureKind, Report, Request};
@@ -60,8 +61,7 @@ async fn finish(driver: &Driver, attempt: Attempt) -> Finished {
 /// Sends one request and reads its answer.
 pub(crate) async fn make(driver: &Driver, prepared: &PreparedEndpoint, what: What<'_>) -> Made {
     let started_at = clock::wall();
-    let body = wire::render_body(what.event);
-    let headers = prepared.headers(what.event, &body, what.sequence, what.number, started_at);
+    let (headers, body) = prepared.render(what.event, what.sequence, what.number, started_at);
     let request = Request {
         target: prepared.target.clone(),
         method: Method::POST,
@@ -84,12 +84,16 @@ pub(crate) async fn make(driver: &Driver, prepared: &PreparedEndpoint, what: Wha
         response_headers: Vec::new(),
         response_body: Bytes::new(),
     };
-    let (retry_after, directive) = judge(&mut record, report);
+    let (retry_after, directive) = judge(&mut record, report, prepared.profile().delivery());
     Made { record, retry_after, directive }
 }
 
 /// Notes what the answer says.
-fn judge(record: &mut AttemptRecord, report: Report) -> (Option<Duration>, Option<Directive>) {
+fn judge(
+    record: &mut AttemptRecord,
+    report: Report,
+    rules: &DeliveryRules,
+) -> (Option<Duration>, Option<Directive>) {
     let response = match report.result {
         Ok(response) => response,
         Err(Failure { kind, detail, operator_detail, .. }) => {
@@ -101,9 +105,15 @@ fn judge(record: &mut AttemptRecord, report: Report) -> (Option<Duration>, Optio
         }
     };
     record.status_code = Some(response.status);
-    let acknowledged = (200..300).contains(&response.status);
+    let acknowledged = rules.acknowledged.by(response.status, &response.body);
     if !acknowledged {
-        record.error = Some((ErrorKind::Status, format!("the receiver answered {}", response.status).into()));
+        let short = if (200..300).contains(&response.status) {
+            ", which its profile does not take for an acknowledgement"
+        } else {
+            ""
+        };
+        record.error =
+            Some((ErrorKind::Status, format!("the receiver answered {}{short}", response.status).into()));
     }
     if !record.is_first_try_success() {
         record.response_headers = kept_headers(&response.headers);
@@ -112,7 +122,8 @@ fn judge(record: &mut AttemptRecord, report: Report) -> (Option<Duration>, Optio
     let header = |name: &str| response.headers.get(name).map(http::HeaderValue::as_bytes);
     let retry_after =
         header("retry-after").and_then(|value| retry::parse_retry_after(value, record.started_at));
-    let directive = header("webhook-delivery").and_then(retry::parse_directive);
+    let directive =
+        header(wire::WEBHOOK_DELIVERY).filter(|_| rules.directives).and_then(retry::parse_directive);
     (retry_after.filter(|_| !acknowledged), directive)
 }
 

@@ -1,15 +1,16 @@
 //! The catalogue of event types: in memory, each with its schema compiled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use postrider_core::card;
-use postrider_core::endpoint::Profile;
 use postrider_core::event_type::EventTypeConfig;
 use postrider_core::fault::Fault;
+use postrider_core::id::TenantNo;
 use postrider_core::node::Change;
+use postrider_core::profile::{ProfileName, Profiles};
 use postrider_core::record::Edit;
 use postrider_core::time::Timestamp;
 use postrider_store::{StoreError, StoredEventType};
@@ -31,23 +32,29 @@ pub struct EventType {
     pub name: Box<str>,
     /// What is said of it.
     pub config: EventTypeConfig,
-    /// When it was made.
-    pub created_at: Timestamp,
+    /// When it was made; one that its profile brings with it always was there.
+    pub created_at: Option<Timestamp>,
     /// When it was last changed.
-    pub updated_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
     bytes: usize,
 }
 
 impl EventType {
+    /// Whether its profile brings it with it: then it is not changed and not removed.
+    pub fn is_bundled(&self) -> bool {
+        self.created_at.is_none()
+    }
+
     /// Its length as stored, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-/// The event types of profile `standard`, the one that there is.
+/// The event types of each profile: those that it brings with it, and the operator's. Also those of profiles that are there no
+/// more, which wait for them.
 #[derive(Default)]
-pub(crate) struct Catalogue(RwLock<Types>);
+pub(crate) struct Catalogue(RwLock<BTreeMap<ProfileName, Types>>);
 
 #[derive(Default)]
 struct Types {
@@ -88,50 +95,83 @@ impl Types {
 }
 
 impl Catalogue {
-    /// What a start found in the store.
+    /// What the profiles bring with them, and what a start found in the store.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for a type that this version cannot read.
-    pub(crate) fn load(stored: &[StoredEventType]) -> Result<Self, StoreError> {
-        let mut types = Types::default();
+    pub(crate) fn load(profiles: &Profiles, stored: &[StoredEventType]) -> Result<Self, StoreError> {
+        let mut catalogues: BTreeMap<ProfileName, Types> = BTreeMap::new();
+        for profile in profiles.iter() {
+            let types = catalogues.entry(profile.name().clone()).or_default();
+            for (name, config) in profile.types() {
+                let bytes = config.to_doc().len();
+                let (name, config) = (name.clone(), config.clone());
+                types.put(Arc::new(EventType { name, config, created_at: None, updated_at: None, bytes }));
+            }
+        }
         for stored in stored {
             let unusable = |why: String| {
                 StoreError::Unusable(format!("event type {} of {} {why}", stored.name, stored.profile))
             };
-            if stored.profile != profile() {
-                return Err(unusable("is of a profile that this version does not know".into()));
-            }
+            let profile: ProfileName =
+                stored.profile.parse().map_err(|form| unusable(format!("names a profile that {form}")))?;
             let config = EventTypeConfig::from_stored(&stored.doc)
                 .map_err(|error| unusable(format!("cannot be read: {error}")))?;
-            types.put(Arc::new(EventType {
+            if profiles
+                .get(profile.as_str())
+                .is_some_and(|profile| profile.types().contains_key(&*stored.name))
+            {
+                tracing::warn!(
+                    event_type = stored.name,
+                    %profile,
+                    "the profile brings an event type with it now that the operator had added; the profile's holds"
+                );
+                continue;
+            }
+            catalogues.entry(profile).or_default().put(Arc::new(EventType {
                 name: stored.name.as_str().into(),
                 config,
-                created_at: stored.created_at,
-                updated_at: stored.updated_at,
+                created_at: Some(stored.created_at),
+                updated_at: Some(stored.updated_at),
                 bytes: stored.doc.len(),
             }));
         }
-        Ok(Self(RwLock::new(types)))
+        Ok(Self(RwLock::new(catalogues)))
     }
 
-    fn get(&self, name: &str) -> Option<Arc<EventType>> {
-        self.0.read().by_name.get(name).cloned()
+    fn get(&self, profile: &str, name: &str) -> Option<Arc<EventType>> {
+        self.0.read().get(profile)?.by_name.get(name).cloned()
     }
-}
 
-fn profile() -> &'static str {
-    Profile::Standard.as_str()
+    fn refuses(&self, profile: &ProfileName, name: &str, bytes: usize) -> Option<Fault> {
+        self.0.read().get(profile)?.refuses(name, bytes)
+    }
+
+    fn change(&self, profile: ProfileName, change: impl FnOnce(&mut Types)) {
+        change(self.0.write().entry(profile).or_default());
+    }
 }
 
 impl Engine {
-    /// An event type by its name.
-    pub fn event_type(&self, name: &str) -> Option<Arc<EventType>> {
-        self.directory().catalogue().get(name)
+    /// The profiles that there are.
+    pub fn profiles(&self) -> &Profiles {
+        self.directory().profiles()
     }
 
-    /// At most `limit` event types in order of their names, after the given one.
-    pub fn event_types_after(&self, after: Option<&str>, limit: usize) -> Vec<Arc<EventType>> {
-        let types = self.directory().catalogue().0.read();
+    /// An event type of a profile by its name.
+    pub fn event_type(&self, profile: &ProfileName, name: &str) -> Option<Arc<EventType>> {
+        self.directory().catalogue().get(profile.as_str(), name)
+    }
+
+    /// At most `limit` event types of a profile in order of their names, after the given one.
+    pub fn event_types_after(
+        &self,
+        profile: &ProfileName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<EventType>> {
+        let catalogues = self.directory().catalogue().0.read();
+        let Some(types) = catalogues.get(profile) else { return Vec::new() };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         types
             .by_name
@@ -141,69 +181,120 @@ impl Engine {
             .collect()
     }
 
-    /// Registers an event type or replaces what is said of it; also says whether it was made. Events that come from now
-    /// on must fit its schema.
+    /// Registers an event type of a profile or replaces what is said of it; also says whether it was made. Events that come
+    /// from now on must fit its schema.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] where the catalogue is full, or it holds a card number; else as the store fails.
+    /// [`ServiceError::Conflict`] for one that the profile brings with it; [`ServiceError::Invalid`] where the catalogue is
+    /// full, or it holds a card number; else as the store fails.
     pub async fn put_event_type(
         &self,
+        profile: &ProfileName,
         name: &str,
         config: EventTypeConfig,
     ) -> Result<(Arc<EventType>, bool), ServiceError> {
         let editing = self.directory().editing().await;
         let doc = config.to_doc();
+        let (before, now) = (self.event_type(profile, name), wall());
+        if before.as_ref().is_some_and(|before| before.is_bundled()) {
+            return Err(bundled(profile, name));
+        }
         let mut faults = card::faults_of_configuration(&doc);
         faults.extend(fault_of_name("/type", name));
-        faults.extend(self.directory().catalogue().0.read().refuses(name, doc.len()));
+        faults.extend(self.directory().catalogue().refuses(profile, name, doc.len()));
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
         }
-        let (before, now) = (self.event_type(name), wall());
         let event_type = Arc::new(EventType {
             name: name.into(),
             config,
-            created_at: before.as_ref().map_or(now, |before| before.created_at),
-            updated_at: now,
+            created_at: before.as_ref().map_or(Some(now), |before| before.created_at),
+            updated_at: Some(now),
             bytes: doc.len(),
         });
-        let edit = Edit::PutEventType { profile: profile().into(), name: name.into(), doc, at: now };
-        let made = Arc::clone(&event_type);
+        let edit = Edit::PutEventType { profile: profile.as_str().into(), name: name.into(), doc, at: now };
+        let (made, profile) = (Arc::clone(&event_type), profile.clone());
         let then = move |directory: &Directory, durable: bool| {
             if durable {
-                directory.catalogue().0.write().put(made);
+                directory.catalogue().change(profile, |types| types.put(made));
             }
         };
         self.apply(editing, vec![Change { edit, policy: None }], then).await?;
         Ok((event_type, before.is_none()))
     }
 
-    /// Removes an event type with its schema. Its events are accepted as those of any type that is not registered.
+    /// Removes an event type of a profile with its schema. Its events are accepted as those of any type that is not
+    /// registered.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`]; else as the store fails.
-    pub async fn delete_event_type(&self, name: &str) -> Result<(), ServiceError> {
+    /// [`ServiceError::NotFound`]; [`ServiceError::Conflict`] for one that the profile brings with it; else as the store fails.
+    pub async fn delete_event_type(&self, profile: &ProfileName, name: &str) -> Result<(), ServiceError> {
         let editing = self.directory().editing().await;
-        let event_type = self.event_type(name).ok_or(ServiceError::NotFound("the event type"))?;
-        let edit = Edit::DeleteEventType { profile: profile().into(), name: name.into() };
+        let event_type = self.event_type(profile, name).ok_or(ServiceError::NotFound("the event type"))?;
+        if event_type.is_bundled() {
+            return Err(bundled(profile, name));
+        }
+        let edit = Edit::DeleteEventType { profile: profile.as_str().into(), name: name.into() };
+        let profile = profile.clone();
         let then = move |directory: &Directory, durable: bool| {
             if durable {
-                directory.catalogue().0.write().remove(&event_type.name);
+                directory.catalogue().change(profile, |types| types.remove(&event_type.name));
             }
         };
         self.apply(editing, vec![Change { edit, policy: None }], then).await.map(drop)
     }
 
-    /// Whether data fits the schema of its type. Whatever is not registered, or has no schema, does.
+    /// Whether the events of all these tenants may be of that type and have that data: the profile of each says which types
+    /// there are, whether there may be others, and what its format asks of data; a schema what it asks of those of its type.
     ///
     /// # Errors
-    /// What does not fit, with pointers that begin at the data.
-    pub fn check_data(&self, event_type: &str, data: &[u8]) -> Result<(), Vec<Fault>> {
-        match self.event_type(event_type).as_ref().and_then(|found| found.config.schema.as_ref()) {
-            Some(schema) => schema.check(data),
-            None => Ok(()),
-        }
+    /// What does not fit one of them, with pointers that begin at the event.
+    pub fn check_event(
+        &self,
+        tenants: impl Iterator<Item = TenantNo>,
+        event_type: &str,
+        data: &[u8],
+    ) -> Result<(), Vec<Fault>> {
+        let profiles: BTreeSet<ProfileName> = tenants
+            .filter_map(|tenant| Some(self.directory().tenant_by_no(tenant)?.profile.clone()))
+            .collect();
+        profiles.iter().try_for_each(|profile| self.check_event_of(profile, event_type, data))
     }
+
+    fn check_event_of(&self, name: &ProfileName, event_type: &str, data: &[u8]) -> Result<(), Vec<Fault>> {
+        let registered = self.event_type(name, event_type);
+        let Some(profile) = self.profiles().get(name.as_str()) else {
+            return check_schema(registered.as_deref(), data);
+        };
+        if registered.is_none() && profile.is_closed() {
+            return Err(vec![Fault::new("/type", not_in_catalogue(name))]);
+        }
+        check_schema(registered.as_deref(), data)?;
+        profile.check_data(event_type, data).map_err(|fault| vec![below_data(fault)])
+    }
+}
+
+/// What is said of a type that a closed catalogue does not have.
+pub(crate) fn not_in_catalogue(profile: &ProfileName) -> String {
+    format!(
+        "is not in the catalogue of profile {profile}, the tenant's; GET /v1/event-types?profile={profile} lists it, and the \
+         operator may add to it"
+    )
+}
+
+fn check_schema(registered: Option<&EventType>, data: &[u8]) -> Result<(), Vec<Fault>> {
+    let Some(schema) = registered.and_then(|found| found.config.schema.as_ref()) else { return Ok(()) };
+    schema.check(data).map_err(|faults| faults.into_iter().map(below_data).collect())
+}
+
+fn below_data(fault: Fault) -> Fault {
+    Fault::new(format!("/data{}", fault.pointer), fault.detail)
+}
+
+fn bundled(profile: &ProfileName, name: &str) -> ServiceError {
+    ServiceError::Conflict(format!(
+        "{name} comes with profile {profile} and stays as it is; add a type of another name, or declare a profile of your own"
+    ))
 }
 
 #[cfg(test)]
@@ -211,7 +302,7 @@ mod tests {
     use super::*;
 
     fn event_type(name: &str, bytes: usize) -> Arc<EventType> {
-        let at = Timestamp::EPOCH;
+        let at = Some(Timestamp::EPOCH);
         let config = EventTypeConfig::default();
         Arc::new(EventType { name: name.into(), config, created_at: at, updated_at: at, bytes })
     }
@@ -244,11 +335,13 @@ mod tests {
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
         };
-        assert!(Catalogue::load(&[stored("standard", "{}")]).unwrap().get("card.frozen").is_some());
-        for (profile, doc) in [("mcards", "{}"), ("standard", r#"{"later":1}"#), ("standard", "{")] {
-            let Err(StoreError::Unusable(why)) = Catalogue::load(&[stored(profile, doc)]) else {
-                panic!("{doc}")
-            };
+        let load = |stored| Catalogue::load(&Profiles::default(), &[stored]);
+        // Also of a profile that is there no more: it waits.
+        for profile in ["standard", "mcards"] {
+            assert!(load(stored(profile, "{}")).unwrap().get(profile, "card.frozen").is_some());
+        }
+        for (profile, doc) in [("M", "{}"), ("standard", r#"{"later":1}"#), ("standard", "{")] {
+            let Err(StoreError::Unusable(why)) = load(stored(profile, doc)) else { panic!("{doc}") };
             assert!(why.contains("card.frozen"), "{why}");
         }
     }

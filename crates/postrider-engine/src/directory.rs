@@ -13,7 +13,9 @@ use parking_lot::RwLock;
 use postrider_core::card::CardPolicy;
 use postrider_core::id::{EndpointId, EndpointNo, TenantId, TenantNo};
 use postrider_core::node::Change;
+use postrider_core::profile::{ProfileName, Profiles};
 use postrider_core::seal::DataKey;
+use postrider_core::secret::SigningSecret;
 use postrider_core::tenant::TenantConfig;
 use postrider_core::time::Timestamp;
 use postrider_core::token::TokenConfig;
@@ -37,6 +39,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its settings as JSON, as stored.
     pub doc: Bytes,
+    /// How its webhooks look unless an endpoint says otherwise, and whose catalogue its events are of.
+    pub profile: ProfileName,
     /// What becomes of card data in its events.
     pub(crate) cards: CardPolicy,
     /// When it was made.
@@ -102,6 +106,9 @@ impl Numbers {
     }
 }
 
+/// Signing secrets of the server's own, by profile.
+pub(crate) type SigningKeys = BTreeMap<ProfileName, SigningSecret>;
+
 /// The right to change what is configured; one holder at a time.
 pub(crate) type Editing = OwnedMutexGuard<Numbers>;
 
@@ -122,6 +129,8 @@ pub(crate) struct Directory {
     screens: Screens,
     /// What opens the endpoints' secrets.
     key: DataKey,
+    profiles: Arc<Profiles>,
+    signing_keys: SigningKeys,
     numbers: Arc<Mutex<Numbers>>,
 }
 
@@ -194,16 +203,24 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for an id or a document that this version cannot read.
-    pub(crate) fn load(recovery: &Recovery, key: DataKey, cards: &CardPolicy) -> Result<Self, StoreError> {
+    pub(crate) fn load(
+        recovery: &Recovery,
+        key: DataKey,
+        profiles: &Arc<Profiles>,
+        signing_keys: &SigningKeys,
+        cards: &CardPolicy,
+    ) -> Result<Self, StoreError> {
         let directory = Self {
             tenants: RwLock::default(),
             endpoints: RwLock::default(),
             tokens: RwLock::default(),
-            catalogue: Catalogue::load(&recovery.event_types)?,
+            catalogue: Catalogue::load(profiles, &recovery.event_types)?,
             subjects: Subjects::default(),
             prepared: PreparedCache::default(),
             screens: Screens::default(),
             key,
+            profiles: Arc::clone(profiles),
+            signing_keys: signing_keys.clone(),
             numbers: Arc::new(Mutex::new(Numbers {
                 next_tenant: recovery.next_tenant,
                 next_endpoint: recovery.next_endpoint,
@@ -211,13 +228,14 @@ impl Directory {
         };
         let unusable = |what: &str, id: &str| StoreError::Unusable(format!("{what} {id} cannot be read"));
         for stored in &recovery.tenants {
-            let config =
+            let tenant =
                 TenantConfig::from_stored(&stored.doc).map_err(|_| unusable("tenant", &stored.id))?;
             directory.put_tenant(Arc::new(Tenant {
                 no: stored.no,
                 id: stored.id.parse().map_err(|_| unusable("tenant", &stored.id))?,
                 doc: stored.doc.clone(),
-                cards: config.card_policy.over(cards),
+                profile: tenant.profile,
+                cards: tenant.card_policy.over(cards),
                 created_at: stored.created_at,
                 updated_at: stored.updated_at,
             }));
@@ -434,6 +452,17 @@ impl Directory {
     /// What opens and seals the endpoints' secrets.
     pub(crate) fn key(&self) -> &DataKey {
         &self.key
+    }
+
+    /// The profiles that there are.
+    pub(crate) fn profiles(&self) -> &Arc<Profiles> {
+        &self.profiles
+    }
+
+    /// The signing secret of the server's own for the endpoints of a profile that have none.
+    pub(crate) fn secret_of(&self, profile: &ProfileName) -> Option<SigningSecret> {
+        let made = || SigningSecret::of_text(self.key.secret_of(profile.as_str())).ok();
+        self.signing_keys.get(profile).cloned().or_else(made)
     }
 
     /// The endpoints that are ready for attempts.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_core::card;
-use postrider_core::endpoint::{EndpointConfig, PublicConfig, Rotation};
+use postrider_core::endpoint::{EndpointConfig, JudgeUrl, PublicConfig, Rotation, Terms};
 use postrider_core::event::Sample;
-use postrider_core::fault::Fault;
+use postrider_core::fault::{Fault, ParseError};
 use postrider_core::filter::Filters;
 use postrider_core::id::{EndpointId, EndpointNo, IdKind, TenantNo, random_id};
 use postrider_core::matching::{self, Judgement};
@@ -19,7 +19,7 @@ use postrider_dispatch::Target;
 use crate::Engine;
 use crate::card_guard::fault_of_name;
 use crate::clock::wall;
-use crate::directory::{Directory, Editing, Endpoint};
+use crate::directory::{Directory, Editing, Endpoint, Tenant};
 use crate::driver::{Change, EndpointStatus};
 use crate::error::ServiceError;
 use crate::{random, sealed};
@@ -110,9 +110,19 @@ impl Engine {
     /// The signing secret of an endpoint, in clear.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`]; [`ServiceError::Internal`] where its secrets do not open.
+    /// [`ServiceError::NotFound`], also where it has none; [`ServiceError::Forbidden`] where its profile keeps it;
+    /// [`ServiceError::Internal`] where its secrets do not open.
     pub fn endpoint_secret(&self, tenant: TenantNo, id: &str) -> Result<SigningSecret, ServiceError> {
-        Ok(self.opened(&*self.found(tenant, id)?)?.secret)
+        let config = self.opened(&*self.found(tenant, id)?)?;
+        let readable = self.profiles().get(config.profile.as_str()).is_some_and(|it| it.secret().readable);
+        if !readable {
+            let profile = config.profile;
+            let why = format!(
+                "profile {profile} shows a signing secret when it is made, and not again; rotate it to get another"
+            );
+            return Err(ServiceError::Forbidden(why));
+        }
+        config.secret.ok_or(ServiceError::NotFound("the secret"))
     }
 
     /// At most `limit` endpoints of a tenant in order of their ids, after the given one.
@@ -150,20 +160,46 @@ impl Engine {
         Ok(self.next_version(editing, &before, config).await?)
     }
 
-    /// Gives an endpoint another signing secret; the present one goes on signing beside it for the overlap.
+    /// Gives an endpoint another signing secret, which a request asks for or leaves to the endpoint's profile, and returns it;
+    /// whether the present one goes on signing beside it is the profile's to say.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for the present secret; else as [`Self::change_endpoint`].
-    pub async fn rotate_secret(
+    /// For a request that [`Rotation::parse`] refuses, and for the present secret; else as [`Self::change_endpoint`].
+    pub async fn rotate_secret<E: From<ServiceError> + From<ParseError>>(
         &self,
         tenant: TenantNo,
         id: &str,
-        rotation: &Rotation,
-    ) -> Result<(), ServiceError> {
+        request: &[u8],
+    ) -> Result<SigningSecret, E> {
+        let fresh = self.fresh_secret()?;
+        let mut made = None;
         let rotate = |before: &EndpointConfig| {
-            before.rotate(rotation, wall()).map_err(|error| ServiceError::Invalid(error.faults().to_vec()))
+            let profile = self.profiles().get(before.profile.as_str()).ok_or_else(|| {
+                let profile = &before.profile;
+                ServiceError::Conflict(format!(
+                    "profile {profile} is there no more: give the endpoint another"
+                ))
+            })?;
+            let rotation = Rotation::parse(request, fresh, profile.secret())?;
+            for also in before.also_sign.iter().filter(|also| wall() < also.until) {
+                let fits =
+                    self.profiles().get(also.profile.as_str()).map(|profile| profile.keys(&rotation.secret));
+                if let Some(Err(form)) = fits {
+                    let detail = format!("{form} as well, since the endpoint signs as {} too", also.profile);
+                    return Err(ParseError::fault("/secret", detail).into());
+                }
+            }
+            let rotated = before.rotate(&rotation, wall())?;
+            made = Some(rotation.secret);
+            Ok::<_, E>(rotated)
         };
-        self.change_endpoint(tenant, id, rotate).await.map(drop)
+        self.change_endpoint(tenant, id, rotate).await?;
+        made.ok_or_else(|| ServiceError::Internal.into())
+    }
+
+    /// What an endpoint of a tenant is judged by when it is made or changed. `judge_url` is [`Self::judge_url`].
+    pub fn terms<'a>(&'a self, tenant: &'a Tenant, judge_url: &'a JudgeUrl<'a>) -> Terms<'a> {
+        Terms { profiles: self.profiles(), profile: &tenant.profile, judge_url }
     }
 
     /// What would become of an event at each of at most `limit` endpoints of a tenant, in order of their ids, after the
@@ -336,7 +372,8 @@ impl Engine {
             created_at: before.as_ref().map_or(now, |before| before.created_at),
             updated_at: now,
         });
-        let policy = self.config().policy(config.policy(version, &self.config().default_schedule));
+        let policy =
+            self.config().policy(config.policy(version, self.profiles(), &self.config().default_schedule));
         let edit = Edit::PutEndpoint {
             no,
             tenant,

@@ -10,6 +10,9 @@ pub enum ServiceError {
     /// There is no such thing, or it is another tenant's.
     #[error("{0} does not exist")]
     NotFound(&'static str),
+    /// It is not to be done, whoever asks.
+    #[error("{0}")]
+    Forbidden(String),
     /// It cannot be done in the state that things are in.
     #[error("{0}")]
     Conflict(String),

@@ -2,18 +2,19 @@
 //! stored, with secrets and signatures masked.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use postrider_core::endpoint::{AlsoSign, PublicConfig};
 use postrider_core::fault::Fault;
 use postrider_core::id::{EndpointNo, IdKind, Position, PublicId, TenantNo};
-use postrider_core::record::{
-    AttemptRecord, DeliveryRef, ErrorKind, Event, KeyHash, Reason, Status, TestRecord, Trigger,
-};
+use postrider_core::profile::ProfileName;
+use postrider_core::record::{AttemptRecord, ErrorKind, Event, KeyHash, Reason, Status, TestRecord, Trigger};
 use postrider_core::time::Timestamp;
-use postrider_core::wire;
+use postrider_core::wire::{self, Message};
 use postrider_store::{LogQuery, LogRow, Store, StoreError};
 use serde_json::Value;
 
@@ -209,22 +210,36 @@ impl Engine {
         let found = self
             .read(For::Page(Some(tenant)), move |store| {
                 Ok(match store.delivery(id.position)? {
-                    Some(entry) => Some(Found::Delivery(with_headers(store, entry.row, entry.attempts)?)),
+                    Some(entry) => Some(Found::Delivery(versions_of(store, entry.row, entry.attempts)?)),
                     None => match store.test(id.position)? {
-                        Some(test) => Some(Found::Test(with_headers_of_test(store, test)?)),
+                        Some(test) => Some(Found::Test(version_of_test(store, test)?)),
                         None => None,
                     },
                 })
             })
             .await?;
-        let (delivery, attempts) = match found.ok_or(NOT_FOUND)? {
-            Found::Delivery((row, attempts)) => (self.shown(row), attempts),
-            Found::Test((test, attempts)) => (self.shown_test(&test), attempts),
+        let (delivery, records, mut versions, endpoint) = match found.ok_or(NOT_FOUND)? {
+            Found::Delivery((row, attempts, versions)) => {
+                let endpoint = row.delivery.endpoint;
+                (self.shown(row), attempts, versions, endpoint)
+            }
+            Found::Test((test, versions)) => {
+                (self.shown_test(&test), vec![test.attempt], versions, test.endpoint)
+            }
         };
         if delivery.event.tenant != tenant || delivery.id != id {
             return Err(NOT_FOUND);
         }
-        let payload = wire::render_body(&delivery.event);
+        // As it was sent last, or would be sent now.
+        let last = records.last().and_then(|record| versions.get(&record.endpoint_version)).cloned();
+        let now = || self.directory().endpoint_by_no(endpoint).map(|now| Version::of(&now.doc));
+        let version = last.or_else(now).unwrap_or_default();
+        let payload = self.payload(&delivery, &version);
+        let show = |record: AttemptRecord| {
+            let version = versions.entry(record.endpoint_version).or_default();
+            self.shown_attempt(&delivery, record, version)
+        };
+        let attempts = records.into_iter().map(show).collect();
         Ok(DeliveryDetail { delivery, payload, attempts })
     }
 
@@ -288,19 +303,55 @@ impl Engine {
     ) -> Result<Attempt, ServiceError> {
         let found = self
             .read(For::Page(Some(tenant)), move |store| {
-                store.test(position)?.map(|test| with_headers_of_test(store, test)).transpose()
+                store.test(position)?.map(|test| version_of_test(store, test)).transpose()
             })
             .await?;
-        let (_, mut attempts) =
+        let (test, versions) =
             found.filter(|(test, _)| test.tenant == tenant).ok_or(ServiceError::NotFound("the test"))?;
-        attempts.pop().ok_or(ServiceError::Internal)
+        let version = versions.get(&test.attempt.endpoint_version).cloned().unwrap_or_default();
+        let delivery = self.shown_test(&test);
+        Ok(self.shown_attempt(&delivery, test.attempt, &version))
+    }
+
+    /// What an attempt told of a delivery.
+    fn message<'a>(delivery: &'a Delivery, id: &'a str, attempt: u32, at: Timestamp) -> Message<'a> {
+        let Delivery { event, sequence, endpoint, tenant, .. } = delivery;
+        Message { event, id, sequence: *sequence, attempt, at, endpoint, tenant }
+    }
+
+    /// The body as a version of its endpoint sends it; the data alone where its profile is there no more.
+    fn payload(&self, delivery: &Delivery, version: &Version) -> Bytes {
+        let id = delivery.event.id();
+        let message = Self::message(delivery, &id, 1, Timestamp::EPOCH);
+        let profile = self.profiles().get(version.profile.as_str());
+        profile.map_or_else(|| delivery.event.data.clone(), |profile| profile.wire().render_body(&message))
+    }
+
+    fn shown_attempt(&self, delivery: &Delivery, record: AttemptRecord, version: &Version) -> Attempt {
+        let id = delivery.event.id();
+        let signed_at = Timestamp::from_secs(record.signed_at);
+        let message = Self::message(delivery, &id, record.number, signed_at);
+        let also = version.also_sign.iter().filter(|also| record.started_at < also.until);
+        let mut headers = version.configured.clone();
+        headers.insert("content-type".into(), wire::CONTENT_TYPE.into());
+        headers.insert("user-agent".into(), wire::USER_AGENT.into());
+        for name in std::iter::once(&version.profile).chain(also.map(|also| &also.profile)) {
+            let Some(profile) = self.profiles().get(name.as_str()) else { continue };
+            profile.wire().masked_headers(&message, MASK, |header, value| {
+                // A test is sent before it has a place, and so under an id of its own that is not kept.
+                if delivery.sequence.is_some() || !value.contains(&*id) {
+                    headers.insert(header.to_ascii_lowercase(), value);
+                }
+            });
+        }
+        show(&delivery.event, delivery.id.position, record, headers)
     }
 }
 
 /// What an id led to.
 enum Found {
-    Delivery((LogRow, Vec<Attempt>)),
-    Test((TestRecord, Vec<Attempt>)),
+    Delivery((LogRow, Vec<AttemptRecord>, Versions)),
+    Test((TestRecord, Versions)),
 }
 
 /// The position of an event by its publisher's own id or by the generated one.
@@ -322,37 +373,22 @@ pub(crate) fn find_event(
     Ok(found.map(|stored| stored.event.position))
 }
 
-fn with_headers(
+fn versions_of(
     store: &dyn Store,
     row: LogRow,
     attempts: Vec<AttemptRecord>,
-) -> Result<(LogRow, Vec<Attempt>), StoreError> {
-    let mut versions = Versions::default();
-    let mut shown = Vec::with_capacity(attempts.len());
-    for attempt in attempts {
-        let custom = versions.headers(store, &row.delivery, attempt.endpoint_version)?;
-        let sequence = Some(row.delivery.sequence);
-        shown.push(show(&row.event, row.delivery.position, sequence, attempt, custom));
+) -> Result<(LogRow, Vec<AttemptRecord>, Versions), StoreError> {
+    let mut versions = Versions::new();
+    for attempt in &attempts {
+        read_version(&mut versions, store, row.delivery.endpoint, attempt.endpoint_version)?;
     }
-    Ok((row, shown))
+    Ok((row, attempts, versions))
 }
 
-fn with_headers_of_test(
-    store: &dyn Store,
-    test: TestRecord,
-) -> Result<(TestRecord, Vec<Attempt>), StoreError> {
-    let event = event_of_test(&test);
-    let delivery = DeliveryRef {
-        position: test.position,
-        event: test.position,
-        tenant: test.tenant,
-        endpoint: test.endpoint,
-        sequence: 0,
-    };
-    let mut versions = Versions::default();
-    let custom = versions.headers(store, &delivery, test.attempt.endpoint_version)?;
-    let attempt = show(&event, test.position, None, test.attempt.clone(), custom);
-    Ok((test, vec![attempt]))
+fn version_of_test(store: &dyn Store, test: TestRecord) -> Result<(TestRecord, Versions), StoreError> {
+    let mut versions = Versions::new();
+    read_version(&mut versions, store, test.endpoint, test.attempt.endpoint_version)?;
+    Ok((test, versions))
 }
 
 /// The event that a test stands for, with its data.
@@ -372,25 +408,41 @@ fn event_of_test(test: &TestRecord) -> Event {
     }
 }
 
-/// Headers that came from the endpoint's configuration, by version: nearly always all attempts used the same one.
-#[derive(Default)]
-struct Versions(BTreeMap<u32, BTreeMap<String, String>>);
+/// What is known of the versions of an endpoint that attempts were made by: nearly always all of them by the same one.
+type Versions = BTreeMap<u32, Version>;
 
-impl Versions {
-    fn headers(
-        &mut self,
-        store: &dyn Store,
-        delivery: &DeliveryRef,
-        version: u32,
-    ) -> Result<BTreeMap<String, String>, StoreError> {
-        if let Some(known) = self.0.get(&version) {
-            return Ok(known.clone());
+/// What of an endpoint's configuration shows in its requests.
+#[derive(Clone, Default)]
+struct Version {
+    /// Headers of its own and of its credential.
+    configured: BTreeMap<String, String>,
+    profile: ProfileName,
+    also_sign: Vec<AlsoSign>,
+}
+
+impl Version {
+    fn of(doc: &[u8]) -> Self {
+        let configured = configured_headers(doc);
+        match PublicConfig::from_stored(doc) {
+            Ok(config) => {
+                Self { configured, profile: config.profile().clone(), also_sign: config.also_sign().to_vec() }
+            }
+            Err(_) => Self { configured, ..Self::default() },
         }
-        let stored = store.endpoint_version(delivery.endpoint, version)?;
-        let headers = stored.map(|stored| configured_headers(&stored.doc)).unwrap_or_default();
-        self.0.insert(version, headers.clone());
-        Ok(headers)
     }
+}
+
+fn read_version(
+    versions: &mut Versions,
+    store: &dyn Store,
+    endpoint: EndpointNo,
+    version: u32,
+) -> Result<(), StoreError> {
+    if let Entry::Vacant(unread) = versions.entry(version) {
+        let stored = store.endpoint_version(endpoint, version)?;
+        unread.insert(stored.map(|stored| Version::of(&stored.doc)).unwrap_or_default());
+    }
+    Ok(())
 }
 
 /// The names of an endpoint's own headers and of its credential's. Every value is masked, since owners put keys into
@@ -412,24 +464,10 @@ fn configured_headers(doc: &[u8]) -> BTreeMap<String, String> {
 fn show(
     event: &Event,
     position: Position,
-    sequence: Option<u64>,
     attempt: AttemptRecord,
-    mut request_headers: BTreeMap<String, String>,
+    request_headers: BTreeMap<String, String>,
 ) -> Attempt {
     let ordinal = u16::try_from(attempt.number).unwrap_or(u16::MAX);
-    let sent = [
-        ("content-type", wire::CONTENT_TYPE.to_owned()),
-        ("user-agent", wire::USER_AGENT.to_owned()),
-        (wire::WEBHOOK_ATTEMPT, attempt.number.to_string()),
-        (wire::WEBHOOK_SIGNATURE, format!("v1,{MASK}")),
-        (wire::WEBHOOK_TIMESTAMP, attempt.signed_at.to_string()),
-    ];
-    request_headers.extend(sent.map(|(name, value)| (name.to_owned(), value)));
-    // A test is sent before it has a place, and so an id of its own that is not kept.
-    if let Some(sequence) = sequence {
-        request_headers.insert(wire::WEBHOOK_ID.into(), event.id());
-        request_headers.insert(wire::WEBHOOK_SEQUENCE.into(), sequence.to_string());
-    }
     let mut response_headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in &attempt.response_headers {
         let value = String::from_utf8_lossy(value);

@@ -70,14 +70,21 @@ mod tests {
 
     /// Tenants `a` to `e`, of which `b` and `d` have no endpoint, the others three each.
     fn directory() -> Directory {
-        let directory =
-            Directory::load(&Recovery::default(), DataKey::new(&[7; 32]), &CardPolicy::default()).unwrap();
+        let directory = Directory::load(
+            &Recovery::default(),
+            DataKey::new(&[7; 32]),
+            &Default::default(),
+            &Default::default(),
+            &Default::default(),
+        )
+        .unwrap();
         let at = Timestamp::EPOCH;
         for (no, id) in (1..).zip(["a", "b", "c", "d", "e"]) {
             let tenant = Tenant {
                 no: TenantNo(no),
                 id: id.parse().unwrap(),
                 doc: Bytes::new(),
+                profile: Default::default(),
                 cards: CardPolicy::default(),
                 created_at: at,
                 updated_at: at,

@@ -12,14 +12,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::RwLock;
 use postrider_core::endpoint::{EndpointConfig, headers as rules};
 use postrider_core::id::EndpointNo;
+use postrider_core::profile::{Profile, ProfileName, Rotates};
 use postrider_core::record::Event;
-use postrider_core::seal::DataKey;
-use postrider_core::signature::SigningKey;
 use postrider_core::time::Timestamp;
-use postrider_core::wire;
+use postrider_core::wire::{self, Keys, Message};
 use postrider_dispatch::{Target, UrlPolicy};
 use rustc_hash::FxHashMap;
 
+use crate::clock;
 use crate::directory::{Directory, Endpoint};
 use crate::sealed::Unreadable;
 
@@ -27,12 +27,6 @@ use crate::sealed::Unreadable;
 const PARTS: usize = 16;
 /// Endpoints kept ready, at most; about 2 KiB each.
 const MAX_PREPARED: usize = 2_048;
-
-const WEBHOOK_ID: HeaderName = HeaderName::from_static(wire::WEBHOOK_ID);
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static(wire::WEBHOOK_TIMESTAMP);
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static(wire::WEBHOOK_SIGNATURE);
-const WEBHOOK_SEQUENCE: HeaderName = HeaderName::from_static(wire::WEBHOOK_SEQUENCE);
-const WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static(wire::WEBHOOK_ATTEMPT);
 
 /// What a masked value is shown as.
 pub(crate) const MASK: &str = "***";
@@ -45,8 +39,20 @@ pub(crate) struct PreparedEndpoint {
     pub(crate) target: Arc<Target>,
     /// How long an attempt may take.
     pub(crate) timeout: Duration,
-    keys: Vec<(SigningKey, Timestamp)>,
+    id: Box<str>,
+    tenant: Box<str>,
     base: HeaderMap,
+    own: Format,
+    /// Further ones whose headers are sent, each until a time.
+    also: Vec<(Format, Timestamp)>,
+}
+
+/// A profile's format, ready to render and sign.
+struct Format {
+    profile: Arc<Profile>,
+    names: Box<[HeaderName]>,
+    /// What it signs with, each until a time.
+    keys: Vec<(Keys, Timestamp)>,
 }
 
 /// Why an endpoint is not ready for attempts.
@@ -61,6 +67,11 @@ pub(crate) enum Unprepared {
     /// Its stored form does not pass today's rules.
     #[error("{0}")]
     Unfit(String),
+    /// Its profile, or one that it also signs as, is there no more.
+    #[error(
+        "there is no profile {0}: put its declaration back into profiles_dir, or give the endpoint another"
+    )]
+    NoProfile(ProfileName),
 }
 
 impl Unprepared {
@@ -70,6 +81,7 @@ impl Unprepared {
             Self::Unreadable(Unreadable::Sealed(_)) => {
                 "the endpoint's secrets cannot be read; the operator's log says why"
             }
+            Self::NoProfile(_) => "the endpoint's profile is there no more; give it another",
             Self::Gone | Self::Unreadable(_) | Self::Unfit(_) => {
                 "the endpoint's configuration cannot be used any more"
             }
@@ -84,63 +96,97 @@ impl PreparedEndpoint {
     /// judges every connection, and each attempt then says why it failed.
     ///
     /// # Errors
-    /// [`Unprepared`] for secrets that do not open, and for a stored form that does not pass today's rules.
-    pub(crate) fn new(endpoint: &Endpoint, key: &DataKey) -> Result<Self, Unprepared> {
+    /// [`Unprepared`] for secrets that do not open, for a profile that is there no more, and for a stored form that does not
+    /// pass today's rules.
+    pub(crate) fn new(endpoint: &Endpoint, directory: &Directory) -> Result<Self, Unprepared> {
         let anywhere = UrlPolicy { allow_loopback: true, allow_private: true, ..UrlPolicy::default() };
-        let config = endpoint.opened(key)?;
+        let config = endpoint.opened(directory.key())?;
         let target =
             Target::parse(&config.url, &anywhere).map_err(|fault| Unprepared::Unfit(fault.to_string()))?;
-        let current = (SigningKey::new(&config.secret), Timestamp::FAR_FUTURE);
-        let previous =
-            config.previous_secrets.iter().map(|(secret, until)| (SigningKey::new(secret), *until));
+        let own = Format::new(&config.profile, &config, directory)?;
+        let tenant = directory.tenant_by_no(endpoint.tenant);
+        // What is over is over, whatever became of its profile.
+        let also = config.also_sign.iter().filter(|also| clock::wall() < also.until);
         Ok(Self {
             version: endpoint.version,
             target: Arc::new(target),
             timeout: config.timeout,
-            keys: std::iter::once(current).chain(previous).collect(),
-            base: base_headers(&config)?,
+            id: endpoint.id.as_str().into(),
+            tenant: tenant.map(|tenant| tenant.id.as_str().into()).unwrap_or_default(),
+            base: base_headers(&config, &own)?,
+            own,
+            also: also
+                .map(|also| Ok((Format::new(&also.profile, &config, directory)?, also.until)))
+                .collect::<Result<_, Unprepared>>()?,
         })
     }
 
-    /// The headers of one attempt at a time of the wall clock; a test has no sequence.
-    pub(crate) fn headers(
+    /// How its webhooks look.
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.own.profile
+    }
+
+    /// Headers and body of one attempt at a time of the wall clock; a test has no sequence.
+    pub(crate) fn render(
         &self,
         event: &Event,
-        body: &Bytes,
         sequence: Option<u64>,
         attempt: u32,
         now: Timestamp,
-    ) -> HeaderMap {
+    ) -> (HeaderMap, Bytes) {
         let id = event.id();
-        let timestamp = now.as_secs();
-        let mut signature = String::new();
-        for (key, until) in &self.keys {
-            if now < *until {
-                if !signature.is_empty() {
-                    signature.push(' ');
-                }
-                key.sign_into(&mut signature, &id, timestamp, body);
-            }
-        }
+        let (endpoint, tenant) = (&*self.id, &*self.tenant);
+        let message = Message { event, id: &id, sequence, attempt, at: now, endpoint, tenant };
+        let body = self.profile().wire().render_body(&message);
         let mut headers = self.base.clone();
-        // All of these are digits, base64, or ids, which hold nothing that a header cannot.
-        if let (Ok(id), Ok(mut signature)) = (HeaderValue::try_from(id), HeaderValue::try_from(signature)) {
-            signature.set_sensitive(true);
-            headers.insert(WEBHOOK_ID, id);
-            headers.insert(WEBHOOK_SIGNATURE, signature);
+        self.own.put_headers(&message, &body, &mut headers);
+        for (format, _) in self.also.iter().filter(|(_, until)| now < *until) {
+            format.put_headers(&message, &body, &mut headers);
         }
-        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
-        if let Some(sequence) = sequence {
-            headers.insert(WEBHOOK_SEQUENCE, HeaderValue::from(sequence));
+        (headers, body)
+    }
+}
+
+impl Format {
+    fn new(name: &ProfileName, config: &EndpointConfig, directory: &Directory) -> Result<Self, Unprepared> {
+        let profile =
+            directory.profiles().get(name.as_str()).ok_or_else(|| Unprepared::NoProfile(name.clone()))?;
+        let fallback = || directory.secret_of(name).filter(|_| profile.secret().fallback);
+        let current = config.secret.clone().or_else(fallback);
+        let current = current.iter().map(|secret| {
+            let keys =
+                profile.keys(secret).map_err(|form| Unprepared::Unfit(format!("its secret {form}")))?;
+            Ok((keys, Timestamp::FAR_FUTURE))
+        });
+        let mut keys = current.collect::<Result<Vec<_>, Unprepared>>()?;
+        // What was rotated away signs only where several signatures can be told apart, and where it can be a key.
+        if profile.secret().rotates == Rotates::Overlapping {
+            let previous = config.previous_secrets.iter();
+            keys.extend(previous.filter_map(|(secret, until)| Some((profile.keys(secret).ok()?, *until))));
         }
-        headers.insert(WEBHOOK_ATTEMPT, HeaderValue::from(attempt));
-        headers
+        let names = profile.wire().header_names().map(|name| {
+            HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| Unprepared::Unfit(format!("{name}: cannot be sent as a header")))
+        });
+        let names = names.collect::<Result<_, _>>()?;
+        Ok(Self { profile: Arc::clone(profile), names, keys })
+    }
+
+    fn put_headers(&self, message: &Message<'_>, body: &[u8], headers: &mut HeaderMap) {
+        let keys = self.keys.iter().filter(|(_, until)| message.at < *until).map(|(keys, _)| keys);
+        self.profile.wire().render_headers(message, body, keys, |at, value, signs| {
+            // Formats write visible ASCII alone.
+            if let Ok(mut value) = HeaderValue::try_from(value) {
+                value.set_sensitive(signs);
+                headers.insert(self.names[at].clone(), value);
+            }
+        });
     }
 }
 
 /// What every request to an endpoint carries.
-fn base_headers(config: &EndpointConfig) -> Result<HeaderMap, Unprepared> {
-    let mut headers = HeaderMap::with_capacity(config.headers.len() + 8);
+fn base_headers(config: &EndpointConfig, format: &Format) -> Result<HeaderMap, Unprepared> {
+    let mut headers = HeaderMap::with_capacity(config.headers.len() + format.names.len() + 3);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
     headers.insert(USER_AGENT, HeaderValue::from_static(wire::USER_AGENT));
     for (name, value) in &config.headers {
@@ -153,7 +199,7 @@ fn base_headers(config: &EndpointConfig) -> Result<HeaderMap, Unprepared> {
         value.set_sensitive(name == AUTHORIZATION);
         headers.insert(name, value);
     }
-    if let Some((name, credential)) = config.auth.header() {
+    if let Some((name, credential)) = config.auth.header_in(format.profile.bearer()) {
         let unfit = |_| Unprepared::Unfit("the credential cannot be sent as a header".into());
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| unfit(e.to_string()))?;
         let mut value = HeaderValue::from_str(credential.reveal()).map_err(|e| unfit(e.to_string()))?;
@@ -196,7 +242,7 @@ impl Directory {
             return Ok(Arc::clone(ready));
         }
         let endpoint = self.endpoint_by_no(no).ok_or(Unprepared::Gone)?;
-        let prepared = PreparedEndpoint::new(&endpoint, self.key()).inspect_err(
+        let prepared = PreparedEndpoint::new(&endpoint, self).inspect_err(
             |error| tracing::error!(endpoint = endpoint.id.as_str(), %error, "nothing is delivered to an endpoint"),
         )?;
         let prepared = Arc::new(prepared);
@@ -219,6 +265,8 @@ mod tests {
     use super::*;
     use crate::sealed;
     use postrider_core::id::{Position, TenantNo};
+    use postrider_core::seal::DataKey;
+    use postrider_core::signature::SigningKey;
     use postrider_store::{Recovery, StoredEndpoint};
 
     const NOW: Timestamp = Timestamp::from_secs(1_763_000_000);
@@ -228,7 +276,14 @@ mod tests {
     }
 
     fn directory() -> Directory {
-        Directory::load(&Recovery::default(), key(), &Default::default()).unwrap()
+        Directory::load(
+            &Recovery::default(),
+            key(),
+            &Default::default(),
+            &Default::default(),
+            &Default::default(),
+        )
+        .unwrap()
     }
 
     fn sealed(no: u32, version: u32, config: &EndpointConfig) -> Bytes {
@@ -270,9 +325,8 @@ mod tests {
         let body =
             r#"{"url":"https://a.example/","headers":{"X-App":"1"},"auth":{"type":"bearer","token":"hush"}}"#;
         let endpoint = endpoint(1, 1, body);
-        let prepared = PreparedEndpoint::new(&endpoint, &key()).unwrap();
-        let sent = Bytes::from_static(b"{}");
-        let headers = prepared.headers(&event(), &sent, Some(9), 2, NOW);
+        let prepared = PreparedEndpoint::new(&endpoint, &directory()).unwrap();
+        let (headers, sent) = prepared.render(&event(), Some(9), 2, NOW);
         for (name, value) in [
             ("content-type", "application/json"),
             ("x-app", "1"),
@@ -285,11 +339,11 @@ mod tests {
             assert_eq!(headers[name], value, "{name}");
         }
         let config = endpoint.opened(&key()).unwrap();
-        let signature = headers[WEBHOOK_SIGNATURE].to_str().unwrap();
-        let key = SigningKey::new(&config.secret);
+        let signature = headers["webhook-signature"].to_str().unwrap();
+        let key = SigningKey::new(config.secret.as_ref().unwrap());
         key.verify("own", "1763000000", signature, &sent, NOW, Duration::from_secs(1)).unwrap();
         assert!(!format!("{headers:?}").contains("hush") && !format!("{headers:?}").contains(signature));
-        assert!(!prepared.headers(&event(), &sent, None, 1, NOW).contains_key(WEBHOOK_SEQUENCE));
+        assert!(!prepared.render(&event(), None, 1, NOW).0.contains_key("webhook-sequence"));
     }
 
     #[test]
@@ -358,7 +412,9 @@ mod tests {
             held: Vec::new(),
         };
         let recovery = Recovery { endpoints: vec![stored(1, false), stored(2, true)], ..Recovery::default() };
-        let directory = Directory::load(&recovery, key(), &Default::default()).unwrap();
+        let directory =
+            Directory::load(&recovery, key(), &Default::default(), &Default::default(), &Default::default())
+                .unwrap();
         assert!(directory.endpoint(TenantNo(1), "ep_1").is_some_and(|endpoint| endpoint.version == 3));
         assert!(
             directory.endpoint(TenantNo(1), "ep_2").is_none() && directory.prepared(EndpointNo(2)).is_err()

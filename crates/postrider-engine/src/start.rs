@@ -1,5 +1,6 @@
 //! Starting from what the store has, and stopping so that nothing is lost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,9 @@ use postrider_core::endpoint::PublicConfig;
 use postrider_core::id::{EndpointNo, Position};
 use postrider_core::node::{Node, NodeConfig, Restored};
 use postrider_core::policy::Policy;
+use postrider_core::profile::{ProfileName, Profiles};
 use postrider_core::seal::DataKey;
+use postrider_core::secret::SigningSecret;
 use postrider_core::tenant::{OPERATOR, TenantConfig};
 use postrider_dispatch::{Dispatcher, UrlPolicy};
 use postrider_store::{Recovery, Store, StoreError, StoredEndpoint, Writer};
@@ -29,6 +32,11 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 /// How the engine behaves.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
+    /// The profiles that tenants and endpoints may have.
+    pub profiles: Arc<Profiles>,
+    /// Signing secrets of the server's own, by profile, instead of those that it makes; for endpoints that have none, where the
+    /// profile signs all the same.
+    pub signing_keys: BTreeMap<ProfileName, SigningSecret>,
     /// Which addresses may be connected to.
     pub url_policy: UrlPolicy,
     /// The retry schedule of endpoints that have none of their own.
@@ -87,7 +95,8 @@ impl Engine {
         let recovery = tokio::task::spawn_blocking(move || read.recover())
             .await
             .map_err(|error| StartError::System(error.to_string()))??;
-        let directory = Arc::new(Directory::load(&recovery, key, &config.cards)?);
+        let directory =
+            Arc::new(Directory::load(&recovery, key, &config.profiles, &config.signing_keys, &config.cards)?);
         let clock = Clock::new();
         let random = random::bytes::<16>().map_err(|error| StartError::System(error.to_string()))?;
         let (a, b) = random.split_at(8);
@@ -154,6 +163,7 @@ fn restore(
     directory: &Directory,
     clock: &Clock,
 ) -> Result<Node<crate::driver::Asker>, StartError> {
+    warn_of_missing(&recovery, config);
     let now = clock.now();
     let committed = Position(recovery.next_position.0.saturating_sub(1));
     let mut node = Node::new(node_config, committed, now);
@@ -181,6 +191,28 @@ fn restore(
     Ok(node)
 }
 
+/// Tells of profiles that are there no more and that endpoints have, or sign as: nothing is delivered to these.
+fn warn_of_missing(recovery: &Recovery, config: &EngineConfig) {
+    let mut missing: BTreeMap<ProfileName, (usize, &str)> = BTreeMap::new();
+    for stored in recovery.endpoints.iter().filter(|stored| !stored.deleted) {
+        let Ok(parsed) = PublicConfig::from_stored(&stored.doc) else { continue };
+        let also = parsed.also_sign().iter().map(|also| &also.profile);
+        for name in std::iter::once(parsed.profile()).chain(also) {
+            if config.profiles.get(name.as_str()).is_none() {
+                missing.entry(name.clone()).or_insert((0, &stored.id)).0 += 1;
+            }
+        }
+    }
+    for (profile, (endpoints, one)) in missing {
+        tracing::warn!(
+            %profile,
+            endpoints,
+            one,
+            "nothing is delivered to endpoints whose profile is there no more: put its declaration back into profiles_dir"
+        );
+    }
+}
+
 fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, StartError> {
     let policy = if stored.deleted {
         // Its secrets are gone, so its configuration is not whole any more; what it is owed is only cancelled.
@@ -190,7 +222,7 @@ fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, S
         let parsed = PublicConfig::from_stored(&stored.doc).map_err(|fault| {
             StoreError::Unusable(format!("endpoint {} cannot be read: {fault}", stored.id))
         })?;
-        config.policy(parsed.policy(stored.version, &config.default_schedule))
+        config.policy(parsed.policy(stored.version, &config.profiles, &config.default_schedule))
     };
     let blocking = stored
         .blocking

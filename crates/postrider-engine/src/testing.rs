@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_core::event_type::EventTypeConfig;
+use postrider_core::fault::Fault;
 use postrider_core::id::{EndpointNo, IdKind, Position, TenantNo, random_id};
 use postrider_core::node::{Input, Reply};
+use postrider_core::profile::ProfileName;
 use postrider_core::record::{AttemptRecord, Event, TestRecord, Trigger};
 use postrider_core::schema::Schema;
 
 use crate::card_guard::fault_of_name;
+use crate::catalogue::not_in_catalogue;
 use crate::driver::{RETRY_AFTER, done};
 use crate::error::ServiceError;
 use crate::prepared::Unprepared;
@@ -40,6 +43,7 @@ impl Engine {
             other => ServiceError::Conflict(other.shown().to_owned()),
         })?;
         self.admit_by_hand(tenant, &prepared.target)?;
+        let owner = self.directory().tenant_by_no(tenant).ok_or(ServiceError::NotFound("the tenant"))?;
         let at = self.now();
         let event = Event {
             position: Position::ZERO,
@@ -52,7 +56,7 @@ impl Engine {
             subject: None,
             expires_at: None,
             attributes: Bytes::new(),
-            data: self.example(event_type),
+            data: self.example(&owner.profile, prepared.profile().name(), event_type)?,
         };
         let what = attempt::What { event: &event, sequence: None, number: 1, run: 0, trigger: Trigger::Test };
         let made = attempt::make(self.driver(), &prepared, what).await;
@@ -74,13 +78,26 @@ impl Engine {
         }
     }
 
-    /// Data as it may be for a type: its own example, else one made from its schema, else ours.
-    fn example(&self, event_type: &str) -> Bytes {
-        let registered = self.event_type(event_type);
+    /// Data as it may be for a type: its own example, else one made from its schema, else ours. The tenant's catalogue comes
+    /// before that of the endpoint's profile.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for a type that is in neither, where the tenant's is closed.
+    fn example(
+        &self,
+        tenant: &ProfileName,
+        endpoint: &ProfileName,
+        event_type: &str,
+    ) -> Result<Bytes, ServiceError> {
+        let registered =
+            self.event_type(tenant, event_type).or_else(|| self.event_type(endpoint, event_type));
+        if registered.is_none() && self.profiles().get(tenant.as_str()).is_some_and(|it| it.is_closed()) {
+            return Err(ServiceError::Invalid(vec![Fault::new("/type", not_in_catalogue(tenant))]));
+        }
         let of_its_own = registered.as_ref().and_then(|registered| {
             let EventTypeConfig { example, schema, .. } = &registered.config;
             example.clone().or_else(|| schema.as_ref().and_then(Schema::example))
         });
-        of_its_own.unwrap_or(Bytes::from_static(EXAMPLE))
+        Ok(of_its_own.unwrap_or(Bytes::from_static(EXAMPLE)))
     }
 }

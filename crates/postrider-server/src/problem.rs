@@ -181,6 +181,7 @@ impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::NotFound(what) => Self::not_found(what),
+            ServiceError::Forbidden(detail) => Self::new(Kind::Forbidden, detail),
             ServiceError::Conflict(detail) => Self::new(Kind::Conflict, detail),
             ServiceError::Invalid(faults) => Self::invalid(faults),
             ServiceError::TooMany { reason, retry_after } => Self::too_many(reason, retry_after),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
-use crate::commands::{deliveries, endpoints, event_types, events, feed, replays, subjects, tenants, tokens};
+use crate::commands::{
+    deliveries, endpoints, event_types, events, feed, profiles, replays, subjects, tenants, tokens,
+};
 use crate::config::ConfigFlags;
 use crate::demo::DemoArgs;
 use crate::exit;
@@ -55,6 +57,9 @@ pub(crate) enum Command {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// Look at profiles: how the webhooks of a platform look
+    #[command(subcommand)]
+    Profile(profiles::Command),
     /// Check a webhook's signature offline, and say why it fails
     Verify(VerifyArgs),
     /// Load a server and compare it with the direct limit

@@ -7,6 +7,7 @@ pub(crate) mod endpoints;
 pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod feed;
+pub(crate) mod profiles;
 pub(crate) mod replays;
 pub(crate) mod subjects;
 pub(crate) mod tenants;

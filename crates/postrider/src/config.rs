@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use check::describe;
-pub(crate) use load::{ConfigError, environment, load};
+pub(crate) use check::{describe, signing_key};
+pub(crate) use load::{ConfigError, Fault, environment, load};
 pub(crate) use secret::Secret;
 
 /// The file read from the working directory when no other is named; it may be absent.
@@ -32,6 +32,9 @@ pub(crate) struct ConfigFlags {
     /// Database, such as sqlite:./postrider.db
     #[arg(long, value_name = "URL")]
     pub(crate) database: Option<String>,
+    /// Folder with profiles of your own, one folder each
+    #[arg(long, value_name = "DIR")]
+    pub(crate) profiles_dir: Option<String>,
 }
 
 /// Everything the server can be told. Ranges are in [`check`]; `postrider.example.toml` explains each key.
@@ -42,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     /// `sqlite:` and a path.
     pub(crate) database: String,
+    /// A folder with profiles of the operator's own.
+    pub(crate) profiles_dir: Option<PathBuf>,
     /// Loopback endpoints allowed, listening beyond loopback refused.
     pub(crate) dev: bool,
     /// The operator's token.
@@ -88,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) breaker: Breaker,
     /// What becomes of card data in events.
     pub(crate) card_guard: CardGuard,
+    /// What is set for profile fourpay.
+    pub(crate) fourpay: Fourpay,
 }
 
 /// Form of the log.
@@ -138,6 +145,14 @@ pub(crate) struct CardGuard {
     pub(crate) authentication_data: CardAuthentication,
 }
 
+/// What is set for profile fourpay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fourpay {
+    /// What signs deliveries of endpoints that have no secret; one is made if it is not set.
+    pub(crate) signing_key: Option<Secret>,
+}
+
 /// What becomes of card numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -165,6 +180,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:8700".into(),
             database: "sqlite:./postrider.db".into(),
+            profiles_dir: None,
             dev: false,
             admin_token: None,
             master_key: None,
@@ -200,6 +216,7 @@ impl Default for Config {
                 numbers: CardNumbers::Reject,
                 authentication_data: CardAuthentication::Reject,
             },
+            fourpay: Fourpay { signing_key: None },
         }
     }
 }

@@ -48,6 +48,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replays(command) => commands::replays::run(command, output).await,
         Command::Tenants(command) => commands::tenants::run(command, output).await,
         Command::Tokens(command) => commands::tokens::run(command, output).await,
+        Command::Profile(command) => commands::profiles::run(command, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Bench(args) => bench::run(args, output).await,
         Command::Config(ConfigCommand::Check(flags)) => commands::config::check(&flags, output),

@@ -11,13 +11,16 @@ use anyhow::{Context as _, bail};
 use postrider_core::breaker::BreakerConfig;
 use postrider_core::card::{AuthenticationData, CardPolicy, Numbers};
 use postrider_core::node::NodeConfig;
+use postrider_core::profile::Profiles;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{AdminToken, Engine, EngineConfig, Workers, WriterConfig};
 use postrider_server::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::config::{CardAuthentication, CardNumbers, Config, ConfigFlags, LogFormat, environment, load};
+use crate::config::{
+    CardAuthentication, CardNumbers, Config, ConfigFlags, LogFormat, environment, load, signing_key,
+};
 use crate::database::{self, Database};
 use crate::exit::Usage;
 
@@ -151,7 +154,12 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
         pending_max: days(config.pending_max_days),
         ..NodeConfig::default()
     };
+    let fourpay = signing_key(config).and_then(Result::ok);
+    let fourpay =
+        fourpay.map(|key| Ok::<_, anyhow::Error>(("fourpay".parse().map_err(anyhow::Error::msg)?, key)));
     Ok(EngineConfig {
+        profiles: Arc::new(profiles(config.profiles_dir.as_deref())?),
+        signing_keys: fourpay.into_iter().collect::<Result<_, _>>()?,
         url_policy: url_policy(config)?,
         default_schedule: config.retry_schedule_s.iter().copied().map(seconds).collect(),
         disable_after: days(config.disable_after_days),
@@ -166,6 +174,22 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
             directory: Some(directory.to_path_buf()),
         },
     })
+}
+
+/// The profiles that come with the server, and those of the operator's folder.
+///
+/// # Errors
+/// All that is wrong with the folder.
+pub(crate) fn profiles(folder: Option<&Path>) -> Result<Profiles, Usage> {
+    let mut profiles = postrider_profiles::built_in();
+    let Some(folder) = folder else { return Ok(profiles) };
+    match postrider_profiles::load(folder, &mut profiles) {
+        Ok(()) => Ok(profiles),
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+            Err(Usage(format!("the profiles in profiles_dir cannot be used:{}", faults.concat())))
+        }
+    }
 }
 
 fn card_policy(config: &Config) -> CardPolicy {

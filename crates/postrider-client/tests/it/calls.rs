@@ -76,7 +76,7 @@ async fn event_types_are_put_byte_for_byte_read_listed_and_removed() {
     let raw = |text: &str| serde_json::value::RawValue::from_string(text.into()).ok();
     let spec =
         EventTypeSpec { schema: raw(r#"{ "maximum": 1.0 }"#), example: raw("[1.0]"), ..Default::default() };
-    let answer = server.client().put_event_type("card.frozen", &spec).await.unwrap();
+    let answer = server.client().put_event_type(None, "card.frozen", &spec).await.unwrap();
     assert_eq!(server.last().line, "PUT /v1/event-types/card.frozen");
     assert_eq!(server.last().body, r#"{"schema":{ "maximum": 1.0 },"example":[1.0]}"#);
     assert_eq!(answer.schema.as_ref().unwrap().get(), r#"{ "type":"object" }"#);
@@ -84,11 +84,14 @@ async fn event_types_are_put_byte_for_byte_read_listed_and_removed() {
         (answer.example.as_ref().unwrap().get(), answer.name.as_str()),
         (r#"{"n":1.0}"#, "card.frozen")
     );
-    server.client().get_event_type("card.frozen").await.unwrap();
+    server.client().get_event_type(None, "card.frozen").await.unwrap();
     assert_eq!(server.last().line, "GET /v1/event-types/card.frozen");
     let server = Server::answering(200, r#"{"data":[],"next_cursor":"c"}"#).await;
     let page = PageRequest { limit: Some(2), cursor: None };
-    assert_eq!(server.client().list_event_types(&page).await.unwrap().next_cursor.as_deref(), Some("c"));
+    assert_eq!(
+        server.client().list_event_types(None, &page).await.unwrap().next_cursor.as_deref(),
+        Some("c")
+    );
     assert_eq!(server.last().line, "GET /v1/event-types?limit=2");
 }
 
@@ -306,7 +309,7 @@ async fn calls_without_content_need_none_in_the_answer() {
     client.delete_tenant("acme").await.unwrap();
     client.delete_token("tok_1").await.unwrap();
     client.delete_endpoint("acme", "ep_1").await.unwrap();
-    client.delete_event_type("card.frozen").await.unwrap();
+    client.delete_event_type(None, "card.frozen").await.unwrap();
     client.delete_subject("card:1").await.unwrap();
     client.retry_delivery("acme", "dlv_1").await.unwrap();
     client.cancel_delivery("acme", "dlv_1").await.unwrap();

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::headers;
 use crate::fields::{is_plain, one_of};
 use crate::json::{self, Detail, Object};
+use crate::profile::BearerForm;
 use crate::secret::Secret;
 
 /// The longest user name or password, in bytes.
@@ -89,6 +90,16 @@ impl Auth {
         }
     }
 
+    /// The header as a profile wants it.
+    pub fn header_in(&self, form: BearerForm) -> Option<(Box<str>, Secret)> {
+        match self {
+            Self::Bearer { token } if form == BearerForm::UnlessSchemed && has_scheme(token.reveal()) => {
+                Some(("authorization".into(), token.clone()))
+            }
+            _ => self.header(),
+        }
+    }
+
     /// The credential and the field that holds it.
     pub(super) const fn credential(&self) -> Option<(&'static str, &Secret)> {
         match self {
@@ -143,6 +154,14 @@ impl Auth {
             }
         }
     }
+}
+
+/// Whether a credential begins with the name of a scheme (RFC 9110, section 11.1) and a space.
+fn has_scheme(credential: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    credential
+        .split_once(' ')
+        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && scheme.bytes().all(token))
 }
 
 fn username(value: &RawValue) -> Result<Box<str>, Detail> {

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use url::Url;
 
-use super::read::Judge;
-use super::{Auth, EndpointConfig, read};
+use super::{Auth, EndpointConfig, Terms, read};
 use crate::fault::{Fault, MAX_FAULTS, ParseError};
-use crate::json::{Detail, Document, Members, merge_members, parse_object, to_text, utf8};
+use crate::json::{Document, Members, merge_members, parse_object, to_text, utf8};
 
 /// The objects of a configuration whose fields are fixed, so that a typo in them is a fault even where it says `null`.
 const CLOSED: [&str; 4] = ["auth", "filters", "rate_limit", "retry"];
@@ -20,18 +19,14 @@ impl EndpointConfig {
     /// See [`ParseError`]; also a fault at `/auth` where the URL moves to another scheme, host or port and the
     /// credential does not come with it, and at `/secret` where it is to be removed.
     pub fn apply_patch(&self, body: &[u8]) -> Result<Self, ParseError> {
-        self.apply_patch_judged(body, &read::any_url)
+        self.apply_patch_judged(body, &Terms::standard())
     }
 
-    /// As [`Self::apply_patch`], with the judgement of whoever sends the deliveries: see [`Self::parse_create_judged`].
+    /// As [`Self::apply_patch`], on the [terms](Terms) of a server and a tenant.
     ///
     /// # Errors
     /// As for [`Self::apply_patch`].
-    pub fn apply_patch_judged(
-        &self,
-        body: &[u8],
-        judge: &dyn Fn(&str) -> Result<Box<str>, Detail>,
-    ) -> Result<Self, ParseError> {
+    pub fn apply_patch_judged(&self, body: &[u8], terms: &Terms<'_>) -> Result<Self, ParseError> {
         let patch = parse_object(utf8(body)?)?;
         let mut whole = self.to_public();
         let mut secret = self.to_secret();
@@ -43,7 +38,11 @@ impl EndpointConfig {
         merge_members(&mut whole, patch.clone());
         keep_nulls(&mut whole, &patch);
         let mut faults = Vec::new();
-        if patch.get("secret").is_some_and(Document::is_null) {
+        let profile = whole.get("profile").and_then(Document::as_str);
+        let profile = terms.profiles.get(profile.as_deref().unwrap_or(terms.profile.as_str()));
+        if patch.get("secret").is_some_and(Document::is_null)
+            && profile.is_some_and(|it| it.secret().required)
+        {
             // Read on with the present one, so that only this is said of it.
             faults.push(Fault::new(
                 "/secret",
@@ -51,7 +50,7 @@ impl EndpointConfig {
             ));
             merge_members(&mut whole, self.to_secret());
         }
-        self.changed(&whole, &patch, faults, judge)
+        self.changed(&whole, &patch, faults, terms)
     }
 
     /// What becomes of it where its owner sets all of it anew, by a body as for [`Self::parse_create`]: what is absent goes
@@ -59,11 +58,7 @@ impl EndpointConfig {
     ///
     /// # Errors
     /// See [`ParseError`]; also a fault at `/auth` as in [`Self::apply_patch`].
-    pub fn replace_judged(
-        &self,
-        body: &[u8],
-        judge: &dyn Fn(&str) -> Result<Box<str>, Detail>,
-    ) -> Result<Self, ParseError> {
+    pub fn replace_judged(&self, body: &[u8], terms: &Terms<'_>) -> Result<Self, ParseError> {
         let given = parse_object(utf8(body)?)?;
         let mut kept = self.to_secret();
         if auth_type(&given).is_none_or(|kind| kind != self.auth.kind()) {
@@ -71,7 +66,7 @@ impl EndpointConfig {
         }
         let mut whole = given.clone();
         fill(&mut whole, kept);
-        self.changed(&whole, &given, Vec::new(), judge)
+        self.changed(&whole, &given, Vec::new(), terms)
     }
 
     fn changed(
@@ -79,9 +74,9 @@ impl EndpointConfig {
         whole: &Members,
         given: &Members,
         mut faults: Vec<Fault>,
-        judge: Judge<'_>,
+        terms: &Terms<'_>,
     ) -> Result<Self, ParseError> {
-        let next = match read::config(&to_text(whole), None, judge) {
+        let next = match read::config(&to_text(whole), &read::Source::Changed(terms)) {
             Ok(next) => Some(next),
             Err(ParseError::Faults(found)) => {
                 faults.extend(found);

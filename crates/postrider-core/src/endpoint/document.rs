@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{EndpointConfig, read};
+use super::{AlsoSign, EndpointConfig, read};
 use crate::fault::ParseError;
 use crate::filter::Filters;
 use crate::json::{Document, Members, merge_members, parse_object, to_text, utf8};
-use crate::secret::SigningSecret;
+use crate::secret::{Secret, SigningSecret};
 use crate::time::Timestamp;
 
 impl EndpointConfig {
@@ -33,6 +33,7 @@ impl EndpointConfig {
             ("auth", Value::Object(self.auth.to_public())),
             ("headers", pairs(&mut self.headers.iter().map(|(name, value)| (name, value)))),
             ("profile", json!(self.profile.as_str())),
+            ("also_sign", self.also_sign.iter().map(AlsoSign::to_json).collect()),
             ("ordering", json!(self.ordering.as_str())),
             ("hold_max_s", json!(self.hold_max.as_secs())),
             ("timeout_ms", json!(u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX))),
@@ -48,7 +49,10 @@ impl EndpointConfig {
 
     /// The secrets, laid out so that merged into [`Self::to_public`] they give the form in which it is created.
     pub(super) fn to_secret(&self) -> Members {
-        let mut secret = Members::from([("secret".to_owned(), Document::of(&self.secret.reveal()))]);
+        let mut secret = Members::new();
+        if let Some(signing) = &self.secret {
+            secret.insert("secret".into(), Document::of(&signing.reveal()));
+        }
         if let Some((field, credential)) = self.auth.credential() {
             let auth = Members::from([(field.to_owned(), Document::of(&credential.reveal()))]);
             secret.insert("auth".into(), Document::Object(auth));
@@ -59,6 +63,9 @@ impl EndpointConfig {
     /// The document for the store: JSON without secrets.
     pub fn to_doc(&self) -> Bytes {
         let mut public = self.to_public();
+        if self.secret.is_none() {
+            public.insert(UNSIGNED.into(), json!(true).into());
+        }
         public.retain(|_, value| !value.is_null());
         Bytes::copy_from_slice(to_text(&public).as_bytes())
     }
@@ -83,7 +90,11 @@ impl EndpointConfig {
     pub fn from_stored(doc: &[u8], secrets: &[u8]) -> Result<Self, ParseError> {
         let mut secrets = parse_object(utf8(secrets)?)?;
         let previous = secrets.remove(PREVIOUS);
-        let mut config = Self::merged(parse_object(utf8(doc)?)?, secrets)?;
+        let mut doc = parse_object(utf8(doc)?)?;
+        if doc.remove(UNSIGNED).is_none() && !secrets.contains_key("secret") {
+            return Err(ParseError::fault("/secret", "is missing"));
+        }
+        let mut config = Self::merged(doc, secrets)?;
         config.previous_secrets = previous.as_ref().map(read_previous).transpose()?.unwrap_or_default();
         Ok(config)
     }
@@ -91,13 +102,13 @@ impl EndpointConfig {
     /// Reads the form in which it is created, put together of its public part and its secrets.
     pub(super) fn merged(mut public: Members, secrets: Members) -> Result<Self, ParseError> {
         merge_members(&mut public, secrets);
-        read::config(&to_text(&public), None, &read::any_url)
+        read::config(&to_text(&public), &read::Source::Stored)
     }
 
     /// What who may read it is shown: every field, and instead of secrets whether they are set.
     pub fn public_view(&self) -> Members {
         let mut view = self.to_public();
-        view.insert("secret_set".into(), json!(true).into());
+        view.insert("secret_set".into(), json!(self.secret.is_some()).into());
         if let (Some((field, _)), Some(Document::Object(auth))) =
             (self.auth.credential(), view.get_mut("auth"))
         {
@@ -107,6 +118,8 @@ impl EndpointConfig {
     }
 }
 
+/// The field of the stored document that says that there is no signing secret.
+pub(super) const UNSIGNED: &str = "unsigned";
 /// The field of the stored secrets that holds those rotated away, newest first.
 const PREVIOUS: &str = "previous";
 
@@ -122,7 +135,7 @@ struct Previous<'a> {
 
 fn read_previous(stored: &Document) -> Result<Vec<(SigningSecret, Timestamp)>, ParseError> {
     let read = |previous: Previous<'_>| {
-        let secret = SigningSecret::parse(&previous.secret).ok()?;
+        let secret = SigningSecret::of_text(Secret::new(&*previous.secret)).ok()?;
         Some((secret, Timestamp::from_micros(previous.until)))
     };
     let all: Option<Vec<_>> = match stored {

@@ -36,17 +36,35 @@ const RESERVED_PREFIXES: &[&str] = &["content-", "proxy-", "webhook-", "x-forwar
 /// # Errors
 /// A sentence for what is no name (RFC 9110, section 5.1), too long, or reserved.
 pub fn check_name(name: &str) -> Result<(), Detail> {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || name.len() > MAX_HEADER_NAME || !name.bytes().all(token) {
-        return Err(format!(
-            "must be a header name: 1 to {MAX_HEADER_NAME} letters, digits and !#$%&'*+-.^_`|~"
-        )
-        .into());
-    }
+    check_token(name)?;
     let lower = name.to_ascii_lowercase();
     if RESERVED.contains(&&*lower) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
         return Err(format!(
             "is reserved: {lower} is set by Postrider or by HTTP itself; choose another name"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// Checks the name of a header that a profile sets: as an endpoint's own, save that those with `webhook-` are taken, and that
+/// credentials are the endpoint's.
+///
+/// # Errors
+/// As [`check_name`].
+pub fn check_profile_name(name: &str) -> Result<(), Detail> {
+    let lower = name.to_ascii_lowercase();
+    if lower == "authorization" {
+        return Err("carries the credential of an endpoint; choose another name".into());
+    }
+    if lower.starts_with("webhook-") { check_token(name) } else { check_name(name) }
+}
+
+fn check_token(name: &str) -> Result<(), Detail> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || name.len() > MAX_HEADER_NAME || !name.bytes().all(token) {
+        return Err(format!(
+            "must be a header name: 1 to {MAX_HEADER_NAME} letters, digits and !#$%&'*+-.^_`|~"
         )
         .into());
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Auth, EndpointConfig};
+use super::document::UNSIGNED;
+use super::{AlsoSign, Auth, EndpointConfig};
 use crate::fault::ParseError;
 use crate::json::{Members, parse_object, utf8};
 use crate::policy::Policy;
+use crate::profile::{ProfileName, Profiles};
 use crate::secret::SigningSecret;
 
 /// An endpoint's configuration without its secrets: what the machines go by, and what is shown. It can be read where the
@@ -33,9 +35,12 @@ impl PublicConfig {
     /// # Errors
     /// [`ParseError`] for a document that was damaged, or written by a later version.
     pub fn from_stored(doc: &[u8]) -> Result<Self, ParseError> {
-        let doc = parse_object(utf8(doc)?)?;
-        let secret = SigningSecret::generate([0; SigningSecret::MIN_BYTES]);
-        let mut stand_ins = Members::from([("secret".to_owned(), json!(secret.reveal()).into())]);
+        let mut doc = parse_object(utf8(doc)?)?;
+        let mut stand_ins = Members::new();
+        if doc.remove(UNSIGNED).is_none() {
+            let secret = SigningSecret::generate([0; SigningSecret::MIN_BYTES]);
+            stand_ins.insert("secret".into(), json!(secret.reveal()).into());
+        }
         let kind = doc.get("auth").and_then(|auth| auth.get("type")?.as_str());
         if let Some(field) = kind.and_then(|kind| Auth::credential_field(&kind)) {
             stand_ins.insert("auth".into(), json!({ field: "-" }).into());
@@ -44,8 +49,18 @@ impl PublicConfig {
     }
 
     /// What the machines need to know of it.
-    pub fn policy(&self, version: u32, default_schedule: &Arc<[Duration]>) -> Policy {
-        self.0.policy(version, default_schedule)
+    pub fn policy(&self, version: u32, profiles: &Profiles, default_schedule: &Arc<[Duration]>) -> Policy {
+        self.0.policy(version, profiles, default_schedule)
+    }
+
+    /// How its webhooks look.
+    pub fn profile(&self) -> &ProfileName {
+        &self.0.profile
+    }
+
+    /// Further profiles whose headers its requests carry for a while.
+    pub fn also_sign(&self) -> &[AlsoSign] {
+        &self.0.also_sign
     }
 
     /// What who may read it is shown: every field, and instead of secrets whether they are set.

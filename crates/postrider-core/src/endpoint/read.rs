@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::{Auth, EndpointConfig, OrderingMode, Profile, headers};
-use crate::fault::ParseError;
+use super::{AlsoSign, Auth, EndpointConfig, OrderingMode, Terms, headers};
+use crate::fault::{Fault, ParseError};
 use crate::fields::{MAX_DESCRIPTION_CHARS, is_plain, metadata, name, one_of, plain_text};
 use crate::filter::Filters;
 use crate::json::{self, Detail, Object};
+use crate::profile::{Profile, ProfileName};
 use crate::secret::SigningSecret;
 use crate::subscription::Pattern;
 
@@ -37,27 +38,36 @@ pub const MAX_EVENT_TYPES: usize = 50;
 /// The longest URL, in bytes.
 pub const MAX_URL_BYTES: usize = 2_048;
 
-/// Says of a URL what it is written like in one way only, or why deliveries may not go there.
-pub(super) type Judge<'a> = &'a dyn Fn(&str) -> Result<Box<str>, Detail>;
-
-/// Takes every URL as it is.
-pub(super) fn any_url(url: &str) -> Result<Box<str>, Detail> {
-    Ok(url.into())
+/// Where a configuration comes from.
+pub(super) enum Source<'a> {
+    /// A request that makes an endpoint; the bytes become its secret if it brings none.
+    New(&'a Terms<'a>, &'a [u8; SigningSecret::MIN_BYTES]),
+    /// A request that changes one.
+    Changed(&'a Terms<'a>),
+    /// The store: it was judged before, by terms that may have changed since.
+    Stored,
 }
 
-/// Reads a configuration; `fresh` is its secret if it brings none.
-pub(super) fn config(
-    text: &str,
-    fresh: Option<SigningSecret>,
-    judge: Judge<'_>,
-) -> Result<EndpointConfig, ParseError> {
+impl Source<'_> {
+    fn terms(&self) -> Option<&Terms<'_>> {
+        match self {
+            Self::New(terms, _) | Self::Changed(terms) => Some(terms),
+            Self::Stored => None,
+        }
+    }
+}
+
+/// Reads a configuration.
+pub(super) fn config(text: &str, source: &Source<'_>) -> Result<EndpointConfig, ParseError> {
     let mut object = Object::parse(text)?;
-    let config = fields(&mut object, fresh, judge);
+    let config = fields(&mut object, source);
     object.end(config)
 }
 
-fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>, judge: Judge<'_>) -> Option<EndpointConfig> {
-    let url = object.required("url", |value| judge(&url(value)?));
+fn fields(object: &mut Object<'_>, source: &Source<'_>) -> Option<EndpointConfig> {
+    let terms = source.terms();
+    let judge = |url: Box<str>| terms.map_or(Ok(url.clone()), |terms| (terms.judge_url)(&url));
+    let url = object.required("url", |value| judge(url(value)?));
     let name = name(object);
     let description = object.optional("description", |v| plain_text(v, MAX_DESCRIPTION_CHARS)).map(Box::from);
     let event_types = object
@@ -66,19 +76,36 @@ fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>, judge: Judge<'_
     let filters = object.object("filters", Filters::read).map(Arc::new);
     let enabled = object.optional("enabled", json::boolean).unwrap_or(true);
     let auth = object.object("auth", Auth::read).unwrap_or_default();
-    let headers = custom_headers(object, &auth);
-    let read_secret = |v: &RawValue| Ok(SigningSecret::parse(&json::string(v)?)?);
-    let secret = match fresh {
-        Some(fresh) => Some(object.optional("secret", read_secret).unwrap_or(fresh)),
-        None => object.required("secret", read_secret),
-    };
-    let profile = object.optional("profile", |v| one_of(v, &Profile::NAMES)).unwrap_or_default();
+    let profile = profile(object, terms);
+    let known =
+        profile.as_ref().and_then(|name| terms?.profiles.get(name.as_str())).map(|profile| &**profile);
+    let mut taken: Vec<String> = known
+        .into_iter()
+        .flat_map(|known| known.wire().header_names())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let headers = custom_headers(object, &auth, &mut taken);
+    let secret = secret(object, source, known);
+    let also_sign = AlsoSign::read(object, terms);
+    if let Some(terms) = terms {
+        let mut others: Vec<&Profile> = known.into_iter().collect();
+        for (index, also) in also_sign.iter().enumerate() {
+            let Some(profile) = terms.profiles.get(also.profile.as_str()) else { continue };
+            let signing = secret.as_ref().and_then(Option::as_ref);
+            let checked = AlsoSign::check(profile, signing, &others, &mut taken);
+            others.push(profile);
+            if let Err(detail) = checked {
+                object.faults_below("also_sign", vec![Fault::new(format!("/{index}/profile"), detail)]);
+            }
+        }
+    }
     let modes = [("none", OrderingMode::None), ("key", OrderingMode::Key)];
     let ordering = object.optional("ordering", |v| one_of(v, &modes)).unwrap_or_default();
     let mut number =
         |name, range, default| object.optional(name, |v| json::integer(v, range)).unwrap_or(default);
     let hold_max_s = number("hold_max_s", HOLD_MAX_S, DEFAULT_HOLD_MAX_S);
-    let timeout_ms = number("timeout_ms", TIMEOUT_MS, DEFAULT_TIMEOUT_MS);
+    let of_profile = known.and_then(|known| u32::try_from(known.delivery().timeout.as_millis()).ok());
+    let timeout_ms = number("timeout_ms", TIMEOUT_MS, of_profile.unwrap_or(DEFAULT_TIMEOUT_MS));
     let max_in_flight = number("max_in_flight", MAX_IN_FLIGHT, DEFAULT_MAX_IN_FLIGHT);
     let per_second =
         object.object("rate_limit", |limit| limit.required("per_second", |v| json::integer(v, PER_SECOND)));
@@ -99,7 +126,8 @@ fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>, judge: Judge<'_
         headers,
         secret: secret?,
         previous_secrets: Vec::new(),
-        profile,
+        profile: profile?,
+        also_sign,
         ordering,
         hold_max: Duration::from_secs(hold_max_s.into()),
         timeout: Duration::from_millis(timeout_ms.into()),
@@ -110,6 +138,55 @@ fn fields(object: &mut Object<'_>, fresh: Option<SigningSecret>, judge: Judge<'_
     })
 }
 
+/// The profile's name: one that there is, unless it comes from the store.
+fn profile(object: &mut Object<'_>, terms: Option<&Terms<'_>>) -> Option<ProfileName> {
+    let Some(terms) = terms else {
+        return Some(object.optional("profile", |v| Ok(json::string(v)?.parse()?)).unwrap_or_default());
+    };
+    if object.has("profile") {
+        return object.optional("profile", |v| terms.profiles.name(&json::string(v)?));
+    }
+    object.optional("profile", |_| Ok(()));
+    match terms.profiles.name(terms.profile.as_str()) {
+        Ok(name) => Some(name),
+        Err(_) => {
+            let detail = format!(
+                "is missing: the tenant's own profile, {}, is there no more; name another",
+                terms.profile
+            );
+            object.fault("profile", detail);
+            None
+        }
+    }
+}
+
+/// The signing secret in the form of its profile, which may make one, and may do without.
+fn secret(
+    object: &mut Object<'_>,
+    source: &Source<'_>,
+    profile: Option<&Profile>,
+) -> Option<Option<SigningSecret>> {
+    let Some(profile) = profile else {
+        // Of a profile that is not known, every text may be one.
+        let given = object.optional("secret", |v| Ok(SigningSecret::of_text(json::secret(v)?)?));
+        return Some(given);
+    };
+    let rule = profile.secret();
+    if object.has("secret") {
+        return object.optional("secret", |v| rule.parse(json::secret(v)?)).map(Some);
+    }
+    object.optional("secret", |_| Ok(()));
+    let made = match source {
+        Source::New(_, fresh) => rule.generate(fresh),
+        _ => None,
+    };
+    if made.is_none() && rule.required {
+        object.fault("secret", format!("is missing, and profile {} needs one", profile.name()));
+        return None;
+    }
+    Some(made)
+}
+
 fn url(value: &RawValue) -> Result<Box<str>, Detail> {
     let text = json::string(value)?;
     if text.is_empty() || text.len() > MAX_URL_BYTES || !is_plain(&text) {
@@ -118,9 +195,22 @@ fn url(value: &RawValue) -> Result<Box<str>, Detail> {
     Ok(text.into())
 }
 
-fn custom_headers(object: &mut Object<'_>, auth: &Auth) -> Vec<(Box<str>, Box<str>)> {
-    let mut taken: Vec<String> =
-        auth.header().map(|(name, _)| name.to_ascii_lowercase()).into_iter().collect();
+/// Headers of the endpoint's own, beside those whose names are `taken`, in lower case, which theirs are added to.
+fn custom_headers(
+    object: &mut Object<'_>,
+    auth: &Auth,
+    taken: &mut Vec<String>,
+) -> Vec<(Box<str>, Box<str>)> {
+    if let Some((name, _)) = auth.header() {
+        let name = name.to_ascii_lowercase();
+        if taken.contains(&name) {
+            object.faults_below(
+                "auth",
+                vec![Fault::new("/header", "is set by the profile; choose another name")],
+            );
+        }
+        taken.push(name);
+    }
     let headers = object.map("headers", headers::MAX_HEADERS, |name, value| {
         headers::check_name(name)?;
         let value = json::string(value)?;
@@ -130,7 +220,7 @@ fn custom_headers(object: &mut Object<'_>, auth: &Auth) -> Vec<(Box<str>, Box<st
             return Err("belongs in auth, where its value is kept secret".into());
         }
         if taken.contains(&lower) {
-            return Err("is set twice; names differ in more than case, and from the header of auth".into());
+            return Err("is set twice; names differ in more than case, from the header of auth, and from those of the profile".into());
         }
         taken.push(lower);
         Ok((Box::from(name), Box::from(value)))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::EndpointConfig;
 use crate::fault::ParseError;
 use crate::json::{self, Object};
+use crate::profile::{Rotates, SecretRule};
 use crate::secret::SigningSecret;
 use crate::time::Timestamp;
 
@@ -27,19 +28,27 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Reads `{secret?, overlap_s?}`; `fresh` becomes the secret unless the body brings one.
+    /// Reads `{secret?, overlap_s?}`; `fresh` becomes the secret unless the body brings one, where the profile makes some.
+    /// Where it signs with one secret alone, `overlap_s` means nothing.
     ///
     /// # Errors
     /// See [`ParseError`].
-    pub fn parse(body: &[u8], fresh: [u8; SigningSecret::MIN_BYTES]) -> Result<Self, ParseError> {
+    pub fn parse(
+        body: &[u8],
+        fresh: [u8; SigningSecret::MIN_BYTES],
+        rule: &SecretRule,
+    ) -> Result<Self, ParseError> {
         let mut object = Object::parse(json::utf8(body)?)?;
-        let secret = object.optional("secret", |v| Ok(SigningSecret::parse(json::secret(v)?.reveal())?));
+        let given = object.has("secret");
+        let secret = object.optional("secret", |v| rule.parse(json::secret(v)?));
         let overlap_s =
             object.optional("overlap_s", |v| json::integer(v, OVERLAP_S)).unwrap_or(DEFAULT_OVERLAP_S);
-        object.end(Some(Self {
-            secret: secret.unwrap_or_else(|| SigningSecret::generate(fresh)),
-            overlap: Duration::from_secs(overlap_s.into()),
-        }))
+        let overlap_s = if rule.rotates == Rotates::AtOnce { 0 } else { overlap_s };
+        let secret = if given { secret } else { rule.generate(&fresh) };
+        if !given && secret.is_none() {
+            object.fault("secret", "is missing, and the endpoint's profile makes none");
+        }
+        object.end(secret.map(|secret| Self { secret, overlap: Duration::from_secs(overlap_s.into()) }))
     }
 }
 
@@ -54,20 +63,23 @@ impl EndpointConfig {
     /// use postrider_core::endpoint::{EndpointConfig, Rotation};
     /// use postrider_core::time::Timestamp;
     /// let before = EndpointConfig::parse_create(br#"{"url": "https://partner.example/"}"#, [7; 24]).unwrap();
-    /// let rotation = Rotation::parse(br#"{"overlap_s": 60}"#, [8; 24]).unwrap();
+    /// let rule = postrider_core::profile::Profile::standard().secret();
+    /// let rotation = Rotation::parse(br#"{"overlap_s": 60}"#, [8; 24], rule).unwrap();
     /// let after = before.rotate(&rotation, Timestamp::from_secs(100)).unwrap();
-    /// assert_eq!(after.secret, rotation.secret);
-    /// assert_eq!(after.previous_secrets, [(before.secret, Timestamp::from_secs(160))]);
+    /// assert_eq!(after.secret, Some(rotation.secret));
+    /// assert_eq!(after.previous_secrets, [(before.secret.unwrap(), Timestamp::from_secs(160))]);
     /// ```
     pub fn rotate(&self, rotation: &Rotation, now: Timestamp) -> Result<Self, ParseError> {
-        if rotation.secret == self.secret {
+        if self.secret.as_ref() == Some(&rotation.secret) {
             return Err(ParseError::fault(
                 "/secret",
                 "is the present one; give another, or none to have one made",
             ));
         }
-        let mut rotated = Self { secret: rotation.secret.clone(), ..self.clone() };
-        rotated.previous_secrets.insert(0, (self.secret.clone(), now + rotation.overlap));
+        let mut rotated = Self { secret: Some(rotation.secret.clone()), ..self.clone() };
+        if let Some(before) = &self.secret {
+            rotated.previous_secrets.insert(0, (before.clone(), now + rotation.overlap));
+        }
         rotated.previous_secrets.retain(|(secret, until)| now < *until && *secret != rotation.secret);
         if rotation.overlap.is_zero() {
             rotated.previous_secrets.clear();

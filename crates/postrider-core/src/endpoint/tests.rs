@@ -25,7 +25,7 @@ fn patch(config: &EndpointConfig, patch: Value) -> Result<EndpointConfig, ParseE
 }
 
 fn replace(config: &EndpointConfig, body: Value) -> Result<EndpointConfig, ParseError> {
-    config.replace_judged(body.to_string().as_bytes(), &read::any_url)
+    config.replace_judged(body.to_string().as_bytes(), &Terms::standard())
 }
 
 fn full() -> EndpointConfig {
@@ -41,7 +41,7 @@ fn full() -> EndpointConfig {
 #[test]
 fn an_endpoint_needs_no_more_than_a_url() {
     let endpoint = create(&json!({ "url": URL })).unwrap();
-    assert_eq!(endpoint.secret, SigningSecret::generate(FRESH));
+    assert_eq!(endpoint.secret, Some(SigningSecret::generate(FRESH)));
     assert_eq!(endpoint.event_types, [Pattern::All]);
     assert!(endpoint.enabled && endpoint.auth == Auth::None && endpoint.schedule.is_none());
     assert_eq!(
@@ -49,8 +49,8 @@ fn an_endpoint_needs_no_more_than_a_url() {
         (15_000, 3_600, 16)
     );
     let default: Arc<[Duration]> = Arc::from([Duration::from_secs(9)]);
-    assert_eq!(endpoint.schedule_or(&default), &default);
-    let policy = full().policy(3, &default);
+    assert_eq!(endpoint.schedule_or(Some(Profile::standard()), &default), &default);
+    let policy = full().policy(3, &Profiles::default(), &default);
     assert_eq!((policy.version, policy.ordered, policy.per_second), (3, true, Some(50)));
     assert_eq!(&*policy.schedule, &[Duration::from_secs(5), Duration::from_secs(300)]);
 }
@@ -78,7 +78,10 @@ fn it_is_stored_in_two_documents_and_read_back() {
         // Who does without the secrets sees the same.
         let (public, schedule) = (PublicConfig::from_stored(doc.as_bytes()).unwrap(), [].into());
         assert_eq!(public.view(), rotated.public_view());
-        assert_eq!(public.policy(3, &schedule), rotated.policy(3, &schedule));
+        assert_eq!(
+            public.policy(3, &Profiles::default(), &schedule),
+            rotated.policy(3, &Profiles::default(), &schedule)
+        );
         assert!(!format!("{public:?}").contains("whsec_"));
     }
     for (doc, secrets) in
@@ -123,7 +126,7 @@ fn a_secret_that_the_first_version_rotated_away_is_read() {
     secrets["previous"] = json!({"secret": old.reveal(), "until": 1_763_000_000_000_000_i64});
     let read = EndpointConfig::from_stored(&endpoint.to_doc(), secrets.to_string().as_bytes()).unwrap();
     assert_eq!(read.previous_secrets, [(old, Timestamp::from_secs(1_763_000_000))]);
-    for damaged in [json!(7), json!({"secret": "x", "until": 1}), json!([{"until": 1}])] {
+    for damaged in [json!(7), json!({"secret": "", "until": 1}), json!([{"until": 1}])] {
         secrets["previous"] = damaged;
         assert!(EndpointConfig::from_stored(&endpoint.to_doc(), secrets.to_string().as_bytes()).is_err());
     }
@@ -136,6 +139,7 @@ fn rotating_again_keeps_the_newest_secrets_that_still_sign() {
         Rotation::parse(
             json!({"secret": secret(n).reveal(), "overlap_s": overlap_s}).to_string().as_bytes(),
             FRESH,
+            Profile::standard().secret(),
         )
         .unwrap()
     };
@@ -152,10 +156,14 @@ fn rotating_again_keeps_the_newest_secrets_that_still_sign() {
     ] {
         endpoint = endpoint.rotate(&rotation(n, overlap_s), at(now)).unwrap();
         let previous: Vec<_> = previous.into_iter().map(|(n, until)| (secret(n), at(until))).collect();
-        assert_eq!((&endpoint.secret, &endpoint.previous_secrets), (&secret(n), &previous), "rotated to {n}");
+        assert_eq!(
+            (&endpoint.secret, &endpoint.previous_secrets),
+            (&Some(secret(n)), &previous),
+            "rotated to {n}"
+        );
     }
     assert_eq!(pointers(endpoint.rotate(&rotation(6, 0), at(300))), ["/secret"]);
-    let made = Rotation::parse(b"{}", FRESH).unwrap();
+    let made = Rotation::parse(b"{}", FRESH, Profile::standard().secret()).unwrap();
     assert_eq!((made.secret, made.overlap.as_secs()), (SigningSecret::generate(FRESH), 86_400));
     for bad in [
         json!({"overlap_s": 604_801}),
@@ -163,7 +171,10 @@ fn rotating_again_keeps_the_newest_secrets_that_still_sign() {
         json!({"secret": "whsec_"}),
         json!({"overlap": 1}),
     ] {
-        assert!(Rotation::parse(bad.to_string().as_bytes(), FRESH).is_err(), "{bad}");
+        assert!(
+            Rotation::parse(bad.to_string().as_bytes(), FRESH, Profile::standard().secret()).is_err(),
+            "{bad}"
+        );
     }
 }
 
@@ -220,7 +231,7 @@ fn filters_are_stored_shown_and_patched_with_their_numbers_as_written() {
         EndpointConfig::from_stored(&endpoint.to_doc(), endpoint.secrets().as_bytes()).unwrap(),
         endpoint
     );
-    assert_eq!(endpoint.policy(1, &Arc::from([])).filters, endpoint.filters);
+    assert_eq!(endpoint.policy(1, &Profiles::default(), &Arc::from([])).filters, endpoint.filters);
     for (change, expected) in [
         (r#"{"name":"x"}"#, text),
         (
@@ -259,8 +270,8 @@ fn abuse_a02_all_faults_of_an_endpoint_come_at_once() {
             "/enabled",
             "/auth/username",
             "/auth/password",
-            "/headers/Host",
             "/profile",
+            "/headers/Host",
             "/timeout_ms",
             "/retry/schedule_s/0",
             "/retry/max",
@@ -268,7 +279,7 @@ fn abuse_a02_all_faults_of_an_endpoint_come_at_once() {
             "/uri",
         ]
     );
-    for later in ["also_sign", "decision", "id", "state"] {
+    for later in ["decision", "id", "state"] {
         assert_eq!(pointers(create(&with(later, json!([])))), [format!("/{later}")]);
     }
     let body = format!(r#"{{"url":"{URL}","auth":{{"type":"none","type":"none"}},"url":"{URL}"}}"#);
@@ -533,13 +544,14 @@ fn abuse_a02_what_only_the_sender_knows_of_a_url_is_told_with_all_other_faults()
         "https://10.0.0.1/" => Err("must not be a private address".into()),
         url => Ok(url.to_ascii_lowercase().into()),
     };
+    let terms = Terms { judge_url: &judge, ..Terms::standard() };
     let body = json!({"url": "https://10.0.0.1/", "timeout_ms": 0, "name": 7});
-    let made = EndpointConfig::parse_create_judged(body.to_string().as_bytes(), FRESH, &judge);
+    let made = EndpointConfig::parse_create_judged(body.to_string().as_bytes(), FRESH, &terms);
     assert_eq!(pointers(made), ["/url", "/name", "/timeout_ms"]);
     let body = json!({"url": "https://PARTNER.example/"});
-    let made = EndpointConfig::parse_create_judged(body.to_string().as_bytes(), FRESH, &judge);
+    let made = EndpointConfig::parse_create_judged(body.to_string().as_bytes(), FRESH, &terms);
     assert_eq!(&*made.unwrap().url, "https://partner.example/");
-    let patch = |body: Value| full().apply_patch_judged(body.to_string().as_bytes(), &judge);
+    let patch = |body: Value| full().apply_patch_judged(body.to_string().as_bytes(), &terms);
     assert_eq!(pointers(patch(json!({"url": "https://10.0.0.1/"}))), ["/url", "/auth"]);
     let moved = "https://evil.example/";
     assert_eq!(pointers(patch(json!({"url": moved, "timeout_ms": 0}))), ["/timeout_ms", "/auth"]);

@@ -255,6 +255,31 @@ impl<'a> Object<'a> {
         Some(out)
     }
 
+    /// Reads an object whose names are free, of at most `max` objects, if it is there.
+    pub fn named_objects<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut read: impl FnMut(&str, &mut Object<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut pointer = self.pointer.clone();
+        escape_into(&mut pointer, name);
+        let members = self.map(name, max, |name, value| Ok((name.to_owned(), value)))?;
+        let mut out = Vec::with_capacity(members.len());
+        for (name, value) in members {
+            let mut pointer = pointer.clone();
+            escape_into(&mut pointer, &name);
+            match Object::open(value, pointer.clone()) {
+                Ok(mut inner) => {
+                    out.extend(read(&name, &mut inner));
+                    inner.finish().into_iter().for_each(|fault| self.push(fault));
+                }
+                Err(detail) => self.push(Fault::new(pointer, detail)),
+            }
+        }
+        Some(out)
+    }
+
     /// All faults, those of unknown fields last; empty for a good object.
     pub fn finish(mut self) -> Vec<Fault> {
         let unknown: Vec<Cow<'a, str>> = std::mem::take(&mut self.members)

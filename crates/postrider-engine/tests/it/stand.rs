@@ -124,6 +124,8 @@ impl Stand {
         let resolver = Arc::new(HickoryResolver::from_system().unwrap());
         let dispatcher = Dispatcher::new(dispatch, resolver, Arc::new(TcpDial)).unwrap();
         let config = EngineConfig {
+            profiles: Default::default(),
+            signing_keys: Default::default(),
             url_policy: policy,
             default_schedule: [Duration::from_millis(50)].into(),
             disable_after: Duration::from_secs(432_000),

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode, Uri};
-use postrider_core::endpoint::{EndpointConfig, Rotation};
+use postrider_core::endpoint::EndpointConfig;
 use postrider_core::event::Sample;
 use postrider_core::id::EndpointId;
 use postrider_core::json::{Members, Object};
@@ -45,7 +45,8 @@ pub(super) async fn create(
     Query::none(request.uri())?;
     let body = body::document(request).await?;
     let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
-    let config = EndpointConfig::parse_create_judged(&body, engine.fresh_secret()?, &judge)?;
+    let terms = engine.terms(&tenant, &judge);
+    let config = EndpointConfig::parse_create_judged(&body, engine.fresh_secret()?, &terms)?;
     let endpoint = engine.create_endpoint(tenant.no, config).await?;
     Ok(answer(StatusCode::CREATED, &shown(&tenant, &endpoint)))
 }
@@ -118,10 +119,10 @@ pub(super) async fn put(
     let body = body::document(request).await?;
     let id: EndpointId = id.parse().map_err(|fault| Problem::fault("/id", fault))?;
     let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
-    let fresh = engine.fresh_secret()?;
+    let (fresh, terms) = (engine.fresh_secret()?, engine.terms(&tenant, &judge));
     let change = |before: Option<&EndpointConfig>| match before {
-        Some(before) => before.replace_judged(&body, &judge).map_err(Problem::from),
-        None => EndpointConfig::parse_create_judged(&body, fresh, &judge).map_err(Problem::from),
+        Some(before) => before.replace_judged(&body, &terms).map_err(Problem::from),
+        None => EndpointConfig::parse_create_judged(&body, fresh, &terms).map_err(Problem::from),
     };
     let (endpoint, made) = engine.put_endpoint(tenant.no, id, change).await?;
     let status = if made { StatusCode::CREATED } else { StatusCode::OK };
@@ -154,7 +155,8 @@ pub(super) async fn patch(
     }
     let body = body::collect(request, MAX_DOCUMENT).await?;
     let judge = |url: &str| app.engine().judge_url(url);
-    let change = |before: &EndpointConfig| before.apply_patch_judged(&body, &judge).map_err(Problem::from);
+    let terms = app.engine().terms(&tenant, &judge);
+    let change = |before: &EndpointConfig| before.apply_patch_judged(&body, &terms).map_err(Problem::from);
     let changed = app.engine().change_endpoint(tenant.no, &id, change).await?;
     Ok(answer(StatusCode::OK, &shown(&tenant, &changed)))
 }
@@ -178,7 +180,7 @@ pub(super) async fn delete(
     Ok(nothing())
 }
 
-/// Read the signing secret in clear.
+/// Read the signing secret in clear, where the endpoint's profile shows it again: 403 where it does not.
 ///
 /// During a rotation it is the new one.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/endpoints/{id}/secret", tag = "endpoints", operation_id = "getEndpointSecret",
@@ -200,7 +202,9 @@ pub(super) async fn secret(
 
 /// Change the signing secret, and show the new one. The old one goes on signing beside it for a while.
 ///
-/// Rotating again within that time keeps those that still sign, the newest three of them at most. A body is not needed.
+/// Rotating again within that time keeps those that still sign, the newest three of them at most. Where the endpoint's profile
+/// has one signature that receivers compare for equality, `overlap_s` means nothing: the new secret signs alone from the moment
+/// of rotation. A body is not needed, unless the profile makes no secrets.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/secret/rotate", tag = "endpoints",
     operation_id = "rotateEndpointSecret",
     security(("token" = ["webhooks-write"])),
@@ -218,9 +222,8 @@ pub(super) async fn rotate(
     let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
     Query::none(request.uri())?;
     let body = body::optional_document(request).await?;
-    let rotation = Rotation::parse(&body, app.engine().fresh_secret()?)?;
-    app.engine().rotate_secret(tenant.no, &id, &rotation).await?;
-    Ok(super::secret_json(StatusCode::OK, &json!({"secret": rotation.secret.reveal()})))
+    let secret = app.engine().rotate_secret::<Problem>(tenant.no, &id, &body).await?;
+    Ok(super::secret_json(StatusCode::OK, &json!({"secret": secret.reveal()})))
 }
 
 /// Tell of each endpoint whether an event would be owed to it, and why (not).
@@ -306,7 +309,7 @@ pub(super) fn shown(tenant: &Tenant, view: &EndpointView) -> Members {
         ("tenant", json!(tenant.id.as_str())),
         ("created_at", json!(view.endpoint.created_at.rfc3339())),
         ("updated_at", json!(view.endpoint.updated_at.rfc3339())),
-        // The standard profile has no challenge to pass.
+        // Challenges are not made yet.
         ("verified", json!(true)),
         ("sequence", json!(view.standing.sequence)),
         ("state", json!(state)),

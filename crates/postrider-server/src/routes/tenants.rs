@@ -43,7 +43,7 @@ pub(super) async fn put(
     Query::none(request.uri())?;
     let body = body::document(request).await?;
     let id: TenantId = tenant.parse().map_err(|fault| Problem::fault("/tenant", fault))?;
-    let config = TenantConfig::parse(json::utf8(&body)?)?;
+    let config = TenantConfig::parse(json::utf8(&body)?, app.engine().profiles())?;
     let (tenant, made) = app.engine().put_tenant(id, &config).await?;
     Ok(super::json(if made { StatusCode::CREATED } else { StatusCode::OK }, &shown(&tenant)?))
 }

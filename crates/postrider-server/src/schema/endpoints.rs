@@ -338,6 +338,17 @@ pub(crate) struct Presence {
     value: bool,
 }
 
+/// A profile whose headers requests carry too.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"profile": "opencard", "until": "2026-12-24T00:00:00.000Z"})))]
+pub(crate) struct AlsoSign {
+    /// The profile.
+    profile: Profile,
+    /// Until when.
+    until: Time,
+}
+
 /// How an endpoint is set. Only `url` is required; what is not given has its default.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -358,23 +369,27 @@ pub(crate) struct EndpointSpec {
     event_types: Option<Vec<TypePattern>>,
     /// What it wants of an event beside its type; nothing more unless given.
     filters: Option<Filters>,
-    /// `false` pauses it: events are held and delivered on resume.
+    /// `false` pauses it: events are held and delivered on resume, unless its profile skips them.
     #[schema(default = true)]
     enabled: Option<bool>,
     /// How requests authenticate; not at all unless given.
     auth: Option<Auth>,
     headers: Option<Headers>,
-    /// The signing secret; the server makes one unless given.
+    /// The signing secret; unless given, the server makes one, if its profile makes secrets.
     secret: Option<SigningSecret>,
-    /// How its webhooks look; `standard` unless given.
+    /// How its webhooks look; as its tenant's unless given.
     profile: Option<Profile>,
+    /// Profiles whose headers, signatures included, each request carries too until a time, so that a receiver can move from one
+    /// scheme to another. The body stays that of `profile`. Profiles that set a header of the same name do not go together.
+    #[schema(max_items = 2)]
+    also_sign: Option<Vec<AlsoSign>>,
     /// `none` unless given.
     ordering: Option<Ordering>,
     /// How long a failing delivery holds back its key, in seconds.
     #[schema(minimum = 1, maximum = 604_800, default = 3_600)]
     hold_max_s: Option<u32>,
-    /// How long an attempt may take, in milliseconds.
-    #[schema(minimum = 100, maximum = 60_000, default = 15_000)]
+    /// How long an attempt may take, in milliseconds; as its profile says unless given, which is 15,000 for `standard`.
+    #[schema(minimum = 100, maximum = 60_000)]
     timeout_ms: Option<u32>,
     /// Its pace; as fast as it takes them unless given.
     rate_limit: Option<RateLimit>,
@@ -471,7 +486,7 @@ impl ToSchema for EndpointPatch {
     "id": "ep_01m7yvxdkne5hr0mvpeyw4b0w2", "tenant": "acme", "url": "https://partner.example/hooks", "name": "Till 4",
     "description": null, "event_types": ["card.*"], "filters": null, "enabled": true,
     "auth": {"type": "api_key", "header": "X-Api-Key", "value_set": true}, "headers": {}, "secret_set": true,
-    "profile": "standard", "ordering": "key", "hold_max_s": 3_600, "timeout_ms": 15_000, "rate_limit": null,
+    "profile": "standard", "also_sign": [], "ordering": "key", "hold_max_s": 3_600, "timeout_ms": 15_000, "rate_limit": null,
     "max_in_flight": 16, "retry": null, "metadata": {}, "state": "active", "retry_at": null, "reason": null,
     "verified": true, "sequence": 4_711, "created_at": "2026-11-21T10:54:57.013Z", "updated_at": "2026-11-21T10:54:57.013Z"
 })))]
@@ -501,6 +516,9 @@ pub(crate) struct Endpoint {
     secret_set: bool,
     /// How its webhooks look.
     profile: Profile,
+    /// Profiles whose headers each request carries too.
+    #[schema(max_items = 2)]
+    also_sign: Vec<AlsoSign>,
     ordering: Ordering,
     /// How long a failing delivery holds back its key, in seconds.
     #[schema(minimum = 1, maximum = 604_800)]

@@ -129,12 +129,17 @@ pub(crate) struct DisplayName(String);
 )]
 pub(crate) struct Description(String);
 
-/// A signing secret of Standard Webhooks: `whsec_` and the padded base64 of 24 to 64 bytes.
+/// A profile: how the webhooks of a platform look. `standard`, which is [Standard Webhooks](https://www.standardwebhooks.com), a
+/// bundled one, or one of the operator's own.
+#[derive(ToSchema)]
+#[schema(pattern = "^[a-z][a-z0-9_-]{0,63}$", examples("standard", "opencard"))]
+pub(crate) struct Profile(String);
+
+/// A signing secret, in the form of its profile: with `standard`, `whsec_` and the padded base64 of 24 to 64 bytes; with the
+/// platforms', any text of at most 512 bytes.
 #[derive(ToSchema)]
 #[schema(
-    min_length = 38,
-    max_length = 94,
-    pattern = "^whsec_([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
+    pattern = r"^[^\u0000-\u001f\u007f-\u009f]{1,512}$",
     examples("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 )]
 pub(crate) struct SigningSecret(String);

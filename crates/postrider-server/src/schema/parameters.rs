@@ -3,8 +3,8 @@
 use utoipa::IntoParams;
 
 use super::{
-    Cursor, DeliveryId, EndpointId, EventId, ReplayId, State, Status, SubjectId, TenantId, Time, TokenId,
-    TypeName,
+    Cursor, DeliveryId, EndpointId, EventId, Profile, ReplayId, State, Status, SubjectId, TenantId, Time,
+    TokenId, TypeName,
 };
 
 /// The tenant of a path.
@@ -53,6 +53,14 @@ pub(crate) struct OfEvent {
 pub(crate) struct OfType {
     /// The event type's name.
     r#type: TypeName,
+}
+
+/// Whose catalogue of event types.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfProfile {
+    /// The profile; `standard` unless given.
+    profile: Option<Profile>,
 }
 
 /// The subject of a path.

@@ -2,14 +2,7 @@
 
 use utoipa::ToSchema;
 
-use super::{DisplayName, Metadata, TenantId, Time, TypePattern};
-
-/// How webhooks look. `standard` is [Standard Webhooks](https://www.standardwebhooks.com).
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(crate) enum Profile {
-    Standard,
-}
+use super::{DisplayName, Metadata, Profile, TenantId, Time, TypePattern};
 
 /// What a tenant may take up at most. What is not given has its default.
 #[derive(ToSchema)]
@@ -108,7 +101,7 @@ pub(crate) struct CardPointer(String);
 pub(crate) struct TenantSpec {
     /// A name for people.
     name: Option<DisplayName>,
-    /// How its webhooks look; `standard` unless given.
+    /// How its webhooks look unless an endpoint says otherwise, and whose catalogue its events are of; `standard` unless given.
     profile: Option<Profile>,
     /// What it may take up; in force for what comes next. The operator's own tenant has none.
     quotas: Option<QuotasSpec>,
@@ -132,7 +125,7 @@ pub(crate) struct Tenant {
     /// A name for people.
     #[schema(required)]
     name: Option<DisplayName>,
-    /// How its webhooks look.
+    /// How its webhooks look unless an endpoint says otherwise, and whose catalogue its events are of.
     profile: Profile,
     /// What it may take up; null for the operator's own tenant.
     #[schema(required)]

@@ -91,6 +91,8 @@ impl Server {
         let dispatch = DispatchConfig { policy: policy.clone(), ..DispatchConfig::default() };
         let dispatcher = Dispatcher::new(dispatch, resolver, Arc::new(TcpDial)).unwrap();
         let engine_config = EngineConfig {
+            profiles: Default::default(),
+            signing_keys: Default::default(),
             url_policy: policy,
             default_schedule: [Duration::from_millis(50)].into(),
             disable_after: Duration::from_secs(432_000),

@@ -4,12 +4,23 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{ConfigFlags, describe, environment, load};
+use crate::config::{ConfigFlags, Fault, describe, environment, load};
 use crate::exit;
 use crate::output::{Output, Rows, inert};
 
 pub(crate) fn check(flags: &ConfigFlags, output: Output) -> anyhow::Result<ExitCode> {
-    let loaded = load(flags, environment());
+    let mut loaded = load(flags, environment());
+    if let Some(folder) = &loaded.config.profiles_dir {
+        let found =
+            postrider_profiles::load(folder, &mut postrider_profiles::built_in()).err().unwrap_or_default();
+        let source = loaded.source("profiles_dir").to_owned();
+        let fault = |fault: postrider_profiles::FolderFault| Fault {
+            key: "profiles_dir".into(),
+            source: source.clone(),
+            message: fault.to_string(),
+        };
+        loaded.faults.extend(found.into_iter().map(fault));
+    }
     let settings = describe(&loaded);
     if output.json {
         let settings: Vec<_> = settings

@@ -24,6 +24,9 @@ pub(crate) enum Command {
     Show(One),
     /// List the event types
     List {
+        /// Whose catalogue [default: standard]
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
         #[command(flatten)]
         page: PageArgs,
         #[command(flatten)]
@@ -39,6 +42,9 @@ pub(crate) struct One {
     /// Its name, such as card.created
     #[arg(value_name = "TYPE")]
     name: String,
+    /// Whose catalogue [default: standard]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -49,6 +55,9 @@ pub(crate) struct PutArgs {
     /// Its name, such as card.created
     #[arg(value_name = "TYPE")]
     name: String,
+    /// Whose catalogue [default: standard]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// What happened when such an event comes
     #[arg(long)]
     description: Option<String>,
@@ -78,16 +87,18 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
     match command {
         Command::Put(args) => {
             let client = super::client(&args.connection)?;
-            let name = args.name.clone();
-            let answer = client.put_event_type(&name, &spec(*args)?).await?;
+            let (profile, name) = (args.profile.clone(), args.name.clone());
+            let answer = client.put_event_type(profile.as_deref(), &name, &spec(*args)?).await?;
             output.answer(answer.json(), || details(&answer))?;
         }
         Command::Show(one) => {
-            let answer = super::client(&one.connection)?.get_event_type(&one.name).await?;
+            let answer =
+                super::client(&one.connection)?.get_event_type(one.profile.as_deref(), &one.name).await?;
             output.answer(answer.json(), || details(&answer))?;
         }
-        Command::List { page, connection } => {
-            let answer = super::client(&connection)?.list_event_types(&page.request()).await?;
+        Command::List { profile, page, connection } => {
+            let client = super::client(&connection)?;
+            let answer = client.list_event_types(profile.as_deref(), &page.request()).await?;
             output.answer(answer.json(), || {
                 let mut rows =
                     Rows::new(&["type", "kind", "schema", "example", "integrations", "description"]);
@@ -107,7 +118,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             })?;
         }
         Command::Delete(one) => {
-            super::client(&one.connection)?.delete_event_type(&one.name).await?;
+            super::client(&one.connection)?.delete_event_type(one.profile.as_deref(), &one.name).await?;
             output.done(&format!("removed {}", one.name), &json!({"type": one.name, "deleted": true}))?;
         }
     }
@@ -131,8 +142,8 @@ fn details(event_type: &EventType) -> Rows {
         .field("profile", event_type.profile.as_str())
         .field("integrations", integrations(event_type))
         .field("description", event_type.description.clone().unwrap_or_default())
-        .field("created", event_type.created_at.as_str())
-        .field("updated", event_type.updated_at.as_str());
+        .field("created", event_type.created_at.clone().unwrap_or_default())
+        .field("updated", event_type.updated_at.clone().unwrap_or_default());
     for (name, json) in [("schema", &event_type.schema), ("example", &event_type.example)] {
         if let Some(json) = json {
             rows.text(name, json.get());

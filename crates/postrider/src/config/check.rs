@@ -7,6 +7,7 @@ use figment::Provider;
 use figment::providers::Serialized;
 use figment::value::Value;
 use postrider_core::seal::MasterKey;
+use postrider_core::secret::SigningSecret;
 
 use super::Config;
 use super::load::{Fault, Loaded, SECRET_KEYS, leaves};
@@ -32,6 +33,7 @@ pub(super) fn faults(config: &Config, source: impl Fn(&str) -> String) -> Vec<Fa
     ranges(config, &mut found);
     retry(config, &mut found);
     nat64(config, &mut found);
+    signing_keys(config, &mut found);
     found.faults
 }
 
@@ -102,6 +104,18 @@ fn master_keys(config: &Config, found: &mut Found<'_>) {
             found.push(name, form);
         }
     }
+}
+
+fn signing_keys(config: &Config, found: &mut Found<'_>) {
+    if let Some(Err(form)) = signing_key(config) {
+        found.push("fourpay.signing_key", form);
+    }
+}
+
+/// What signs for fourpay's endpoints that have no secret.
+pub(crate) fn signing_key(config: &Config) -> Option<Result<SigningSecret, &'static str>> {
+    let key = config.fourpay.signing_key.as_ref()?;
+    Some(SigningSecret::of_text(postrider_core::secret::Secret::new(key.expose())))
 }
 
 fn log(config: &Config, found: &mut Found<'_>) {

@@ -17,7 +17,8 @@ const ENV_OF_COMMANDS: [&str; 4] =
 /// Kubernetes gives every pod such variables for a service called `postrider`.
 const ENV_OF_KUBERNETES: [&str; 2] = ["POSTRIDER_PORT", "POSTRIDER_SERVICE_"];
 /// Keys whose values no message may repeat.
-pub(super) const SECRET_KEYS: [&str; 3] = ["admin_token", "master_key", "previous_master_key"];
+pub(super) const SECRET_KEYS: [&str; 4] =
+    ["admin_token", "fourpay.signing_key", "master_key", "previous_master_key"];
 /// A configuration file larger than this is not one.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -217,12 +218,18 @@ fn parse(text: &str) -> Value {
 }
 
 fn flag_layers(flags: &ConfigFlags) -> Vec<Layer> {
-    let flag = |key: &str, value: Value| Layer { key: key.into(), value, source: format!("flag --{key}") };
+    let flag = |key: &str, value: Value| Layer {
+        key: key.into(),
+        value,
+        source: format!("flag --{}", key.replace('_', "-")),
+    };
     let mut layers = Vec::new();
     if flags.dev {
         layers.push(flag("dev", Value::from(true)));
     }
-    for (key, text) in [("listen", &flags.listen), ("database", &flags.database)] {
+    let texts =
+        [("listen", &flags.listen), ("database", &flags.database), ("profiles_dir", &flags.profiles_dir)];
+    for (key, text) in texts {
         layers.extend(text.clone().map(|text| flag(key, Value::from(text))));
     }
     layers

@@ -14,6 +14,7 @@ mod cli_bench;
 mod cli_catalogue;
 mod cli_deliveries;
 mod cli_feed;
+mod cli_profiles;
 mod cli_replays;
 mod cli_terminal;
 mod commands;

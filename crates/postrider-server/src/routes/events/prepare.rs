@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use postrider_core::event::NewEvent;
-use postrider_core::fault::Fault;
 use postrider_core::id::{SubjectId, TenantId, TenantNo};
 use postrider_core::publication::{Publication, Refusal};
 use postrider_core::record::KeyHash;
@@ -52,7 +51,7 @@ impl Subjects {
 ///
 /// # Errors
 /// The same 404 for a tenant or subject that does not exist and for somebody else's; 422 where tenant and subject disagree,
-/// or the data does not fit the schema of its type.
+/// or a tenant's profile has no such type, or the data does not fit it.
 pub(super) fn prepare(
     app: &App,
     caller: &Caller,
@@ -62,9 +61,8 @@ pub(super) fn prepare(
     at: Option<usize>,
 ) -> Result<Prepared, Problem> {
     let owners = Owners::of(app, caller, subjects, event, at)?;
-    let unfit = app.engine().check_data(&event.event_type, &event.data).err().unwrap_or_default();
-    let within = |fault: Fault| Fault::new(format!("/data{}", fault.pointer), fault.detail);
-    let unfit: Vec<Fault> = unfit.into_iter().map(within).collect();
+    let unfit = app.engine().check_event(owners.numbers(), &event.event_type, &event.data);
+    let unfit = unfit.err().unwrap_or_default();
     if !unfit.is_empty() && key.is_none() && event.own_id.is_none() {
         return Err(Problem::invalid(unfit).under(&pointer(at, "")));
     }
@@ -117,6 +115,15 @@ enum Owners<'a> {
 }
 
 impl<'a> Owners<'a> {
+    /// The tenants that get the event.
+    fn numbers(&self) -> impl Iterator<Item = TenantNo> {
+        let (one, shared) = match self {
+            Self::One(_, no) => (Some(*no), None),
+            Self::Shared(subject) => (None, Some(&subject.tenants)),
+        };
+        one.into_iter().chain(shared.into_iter().flatten().map(|tenant| tenant.no))
+    }
+
     fn of(
         app: &App,
         caller: &Caller,

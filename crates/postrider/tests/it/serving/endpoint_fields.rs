@@ -12,7 +12,7 @@ fn everything(url: &str) -> Value {
         "url": url, "name": "Partner", "description": "what it is for", "event_types": ["card.*", "account.topup"],
         "enabled": true, "auth": {"type": "basic", "username": "user", "password": "pass-word-1"},
         "headers": {"X-My-App-Id": "app-7"}, "secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-        "profile": "standard", "ordering": "key", "hold_max_s": 60, "timeout_ms": 1234,
+        "profile": "standard", "also_sign": [], "ordering": "key", "hold_max_s": 60, "timeout_ms": 1234,
         "rate_limit": {"per_second": 77}, "max_in_flight": 3, "retry": {"schedule_s": [1, 2, 3]},
         "metadata": {"crm": "42"},
         "filters": {"attributes": {"party": ["556", 7]}, "data": [{"pointer": "/amount", "op": "gte", "value": 100}]}

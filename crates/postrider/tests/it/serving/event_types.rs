@@ -132,12 +132,12 @@ async fn abuse_a02_a12_a13_every_fault_of_a_type_is_told_and_nothing_of_it_is_st
         );
         api.get(&format!("/v1/event-types/{name}")).await.problem(404);
     }
-    // Only the one catalogue is there.
+    // A catalogue is a profile's.
     for (method, path) in [
-        ("GET", "/v1/event-types?profile=mcards"),
-        ("GET", "/v1/event-types/a?profile=standard"),
-        ("PUT", "/v1/event-types/a?profile=standard"),
-        ("DELETE", "/v1/event-types/a?profile=standard"),
+        ("GET", "/v1/event-types?profile=nobody"),
+        ("GET", "/v1/event-types/a?profile="),
+        ("PUT", "/v1/event-types/a?profile=nobody"),
+        ("DELETE", "/v1/event-types/a?profile=standard&profile=standard"),
     ] {
         assert!(
             api.send(method, path, &JSON, b"{}").await.pointers().contains("/profile"),

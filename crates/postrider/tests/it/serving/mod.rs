@@ -25,6 +25,7 @@ mod operational;
 mod ordering;
 mod overview;
 mod own_network;
+mod profiles;
 mod quotas;
 mod receivers;
 mod replays;
