@@ -31,7 +31,7 @@ pub struct EndpointSpec {
     /// `false` pauses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// How requests authenticate: `{"type": "none" | "basic" | "bearer" | "api_key", …}`.
+    /// How requests authenticate: `{"type": "none" | "basic" | "bearer" | "api_key" | "oauth2", …}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Value>,
     /// Headers added to every request.
@@ -156,6 +156,8 @@ impl std::fmt::Debug for Rotation {
 pub enum EndpointState {
     /// Deliveries go out.
     Active,
+    /// It has not proven to be the tenant's: what comes is skipped.
+    Unverified,
     /// Deliveries are held until it is enabled again.
     Paused,
     /// Its circuit is open; it is probed.
@@ -171,6 +173,7 @@ impl std::fmt::Display for EndpointState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Active => "active",
+            Self::Unverified => "unverified",
             Self::Paused => "paused",
             Self::Tripped => "tripped",
             Self::Disabled => "disabled",
@@ -228,12 +231,26 @@ pub struct Endpoint {
     pub retry_at: Option<String>,
     /// Whether it has proven to be the tenant's.
     pub verified: bool,
+    /// How its ownership challenge went; none where its profile has none.
+    #[serde(default)]
+    pub challenge: Option<Challenge>,
     /// Sequence number of the last delivery it was given.
     pub sequence: u64,
     /// When it was created, RFC 3339.
     pub created_at: String,
     /// When it was last changed, RFC 3339.
     pub updated_at: String,
+}
+
+/// How an ownership challenge went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// When the last one ended, RFC 3339.
+    pub last_at: Option<String>,
+    /// Why the last one proved nothing.
+    pub error: Option<String>,
+    /// When the next one leaves unasked, RFC 3339.
+    pub next_at: Option<String>,
 }
 
 /// A signing secret in clear. `Debug` leaves it out.
@@ -368,6 +385,15 @@ impl Client {
     /// See [`Error`].
     pub async fn endpoint_secret(&self, tenant: &str, id: &str) -> Result<Answer<Secret>, Error> {
         self.get(&["v1", "tenants", tenant, "endpoints", id, "secret"], &[]).await
+    }
+
+    /// Runs the endpoint's ownership challenge now, and answers with the endpoint as it stands then.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn challenge_endpoint(&self, tenant: &str, id: &str) -> Result<Answer<Endpoint>, Error> {
+        let path = ["v1", "tenants", tenant, "endpoints", id, "challenge"];
+        self.send(Method::POST, &path, &serde_json::json!({})).await
     }
 
     /// Sends an example of the type now, and answers with the attempt.

@@ -36,8 +36,8 @@ pub use answer::{Answer, Page, PageRequest};
 pub use client::{Client, Options};
 pub use deliveries::{Attempt, AttemptError, Delivery, DeliveryDetail, DeliveryFilter};
 pub use endpoints::{
-    Condition, Endpoint, EndpointPatch, EndpointSpec, EndpointState, EventSample, Filters, Match, RateLimit,
-    Retry, Rotation, Secret,
+    Challenge, Condition, Endpoint, EndpointPatch, EndpointSpec, EndpointState, EventSample, Filters, Match,
+    RateLimit, Retry, Rotation, Secret,
 };
 pub use error::{ApiError, Error, FieldError, Problem};
 pub use event_types::{EventType, EventTypeSpec};

@@ -15,6 +15,9 @@ pub struct TenantSpec {
     /// Its profile; `standard` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// What kinds of partner it is; it may have the event types that any of them allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integrations: Option<Vec<String>>,
     /// What it may take up; what is absent has the server's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
@@ -52,6 +55,9 @@ pub struct Tenant {
     pub name: Option<String>,
     /// How its webhooks look unless an endpoint says otherwise.
     pub profile: String,
+    /// What kinds of partner it is.
+    #[serde(default)]
+    pub integrations: Vec<String>,
     /// What it may take up; none for the operator's own.
     pub quotas: Option<Quotas>,
     /// What becomes of card data in its events; none where all is as the server is configured.

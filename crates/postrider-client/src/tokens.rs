@@ -16,15 +16,42 @@ pub struct NewToken {
     /// When it ends, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// How it is shown: `bearer` unless given, `client`, `login`, `hmac`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
-/// A token just made. Its text is shown this once; `Debug` leaves it out.
+/// A token just made. What its holder needs is shown this once; `Debug` leaves it out.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct CreatedToken {
     /// Its id, `tok_…`.
     pub id: String,
-    /// The token itself.
-    pub token: String,
+    /// How it is shown.
+    pub kind: String,
+    /// Of kind `bearer`: the token itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Of kind `client`: its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Of kind `client`: its secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// Of kind `login`: the user's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Of kind `login`: the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// Of kind `login`: the API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// Of kind `hmac`: the key's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Of kind `hmac`: the key's secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// The tenant it is bound to; none for an operator's.
     pub tenant: Option<String>,
     /// What it may do.
@@ -33,6 +60,24 @@ pub struct CreatedToken {
     pub created_at: String,
     /// When it ends, RFC 3339.
     pub expires_at: Option<String>,
+}
+
+impl CreatedToken {
+    /// What its holder needs, by the names of the API.
+    pub fn credentials(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("token", &self.token),
+            ("client_id", &self.client_id),
+            ("client_secret", &self.client_secret),
+            ("username", &self.username),
+            ("password", &self.password),
+            ("api_key", &self.api_key),
+            ("key", &self.key),
+            ("secret", &self.secret),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 impl std::fmt::Debug for CreatedToken {
@@ -46,6 +91,8 @@ impl std::fmt::Debug for CreatedToken {
 pub struct Token {
     /// Its id, `tok_…`.
     pub id: String,
+    /// How it is shown.
+    pub kind: String,
     /// The tenant it is bound to; none for an operator's.
     pub tenant: Option<String>,
     /// What it may do.

@@ -72,6 +72,7 @@ fn node(endpoints: u32, filters: &Option<Arc<Filters>>) -> Node<()> {
             patterns: vec![Pattern::parse("card.*").unwrap()],
             filters: filters.clone(),
             enabled: false,
+            verified: true,
             pause_skips: false,
             ordered: false,
             hold_max: Duration::from_secs(60),
@@ -108,6 +109,7 @@ fn commit(node: &mut Node<()>) -> Duration {
 fn publication(data: &Bytes) -> Publication {
     Publication {
         tenant: TENANT,
+        entitled: true,
         event_type: "card.transaction.authorized".into(),
         own_id: None,
         key: None,

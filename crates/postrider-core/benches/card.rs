@@ -28,6 +28,7 @@ fn event(members: &str, last: &str) -> Publication {
     data.push('}');
     Publication {
         tenant: TenantNo(1),
+        entitled: true,
         event_type: "card.transaction.authorized".into(),
         own_id: None,
         key: Some("f9e8d7c6-b5a4-3210-fedc-ba0987654321".into()),

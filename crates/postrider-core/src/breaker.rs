@@ -125,9 +125,12 @@ impl Breaker {
     /// Whether a failure says that the receiver cannot be served now, rather than that it dislikes one delivery.
     pub fn says_not_now(error: ErrorKind, status_code: Option<u16>) -> bool {
         match error {
-            ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Timeout | ErrorKind::Dns | ErrorKind::Guard => {
-                true
-            }
+            ErrorKind::Connect
+            | ErrorKind::Tls
+            | ErrorKind::Timeout
+            | ErrorKind::Dns
+            | ErrorKind::Guard
+            | ErrorKind::OAuth => true,
             ErrorKind::Status => matches!(status_code, Some(410 | 429 | 502..=504)),
             ErrorKind::Reset | ErrorKind::Local => false,
         }

@@ -18,6 +18,7 @@ mod auth;
 mod change;
 mod document;
 pub mod headers;
+mod oauth2;
 mod public;
 mod read;
 mod rotate;
@@ -25,6 +26,7 @@ mod terms;
 
 pub use also_sign::{AlsoSign, MAX_ALSO_SIGN};
 pub use auth::{Auth, MAX_CREDENTIAL, MAX_TOKEN};
+pub use oauth2::{CredentialsIn, OAuth2};
 pub use public::PublicConfig;
 pub use read::{
     DEFAULT_HOLD_MAX_S, DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT_MS, HOLD_MAX_S, MAX_EVENT_TYPES,
@@ -120,8 +122,8 @@ impl EndpointConfig {
         self.schedule.as_ref().or_else(of_profile).unwrap_or(default)
     }
 
-    /// What the machines need to know of it. Where its profile is there no more, it is only waited: nothing is skipped, and
-    /// nothing disables it.
+    /// What the machines need to know of it, apart from whether it is proven whose it is. Where its profile is there no more,
+    /// it is only waited: nothing is skipped, and nothing disables it.
     pub fn policy(&self, version: u32, profiles: &Profiles, default_schedule: &Arc<[Duration]>) -> Policy {
         let profile = profiles.get(self.profile.as_str()).map(|profile| &**profile);
         let rules = profile.map(Profile::delivery);
@@ -130,6 +132,7 @@ impl EndpointConfig {
             patterns: self.event_types.clone(),
             filters: self.filters.clone(),
             enabled: self.enabled,
+            verified: true,
             pause_skips: rules.is_some_and(|rules| rules.pause_skips),
             ordered: self.ordering == OrderingMode::Key,
             hold_max: self.hold_max,

@@ -5,14 +5,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::fault::{Fault, ParseError};
-use crate::fields::{MAX_DESCRIPTION_CHARS, NAME_FORM, is_name, one_of, plain_text};
-use crate::json::{self, Object, utf8};
+use crate::fields::{MAX_DESCRIPTION_CHARS, integrations, one_of, plain_text};
+use crate::json::{Object, utf8};
 use crate::schema::Schema;
 
 /// The longest example, in bytes.
 pub const MAX_EXAMPLE_BYTES: usize = 64 * 1_024;
-/// The most integrations that a type names.
-pub const MAX_INTEGRATIONS: usize = 64;
 
 /// What is said of an event type. Nothing of it is secret.
 ///
@@ -94,20 +92,22 @@ impl EventTypeConfig {
         });
         let fits = schema.as_ref().zip(example.as_ref()).map(|(schema, example)| schema.check(example));
         below(&mut object, "example", fits);
-        let mut integrations: Vec<Box<str>> = Vec::new();
-        object.list("integrations", MAX_INTEGRATIONS, |v| {
-            let name = json::string(v)?;
-            if !is_name(&name) {
-                return Err(NAME_FORM.into());
-            }
-            if integrations.iter().any(|known| **known == *name) {
-                return Err("is given twice; keep one".into());
-            }
-            integrations.push(name.into());
-            Ok(())
-        });
+        let integrations = integrations(&mut object);
         let kind = object.optional("kind", |v| one_of(v, &Kind::NAMES)).unwrap_or_default();
         object.end(Some(Self { description, schema, example, integrations, kind }))
+    }
+
+    /// Whether a tenant with these integrations may have events of it: where it names any, one of them is enough.
+    ///
+    /// ```
+    /// use postrider_core::event_type::EventTypeConfig;
+    /// let payment = EventTypeConfig::parse(r#"{"integrations": ["payment_gateway", "full_access"]}"#).unwrap();
+    /// assert!(payment.is_open_to(&["card_distribution".into(), "full_access".into()]));
+    /// assert!(!payment.is_open_to(&["card_distribution".into()]) && !payment.is_open_to(&[]));
+    /// assert!(EventTypeConfig::default().is_open_to(&[]));
+    /// ```
+    pub fn is_open_to(&self, integrations: &[Box<str>]) -> bool {
+        self.integrations.is_empty() || self.integrations.iter().any(|named| integrations.contains(named))
     }
 
     /// The document for the store, as JSON; schema and example byte for byte.
@@ -144,6 +144,7 @@ fn below<T>(object: &mut Object<'_>, name: &str, result: Option<Result<T, Vec<Fa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::MAX_INTEGRATIONS;
 
     fn faults(text: &str) -> Vec<String> {
         let error = EventTypeConfig::parse(text).unwrap_err();

@@ -16,6 +16,9 @@ pub const MAX_METADATA: usize = 50;
 /// The most metadata in bytes, names and values together.
 pub const MAX_METADATA_BYTES: usize = 8 * 1_024;
 
+/// The most integrations that an event type or a tenant names.
+pub const MAX_INTEGRATIONS: usize = 64;
+
 /// Notes that an owner keeps with an object.
 pub type Metadata = BTreeMap<Box<str>, Box<str>>;
 
@@ -71,6 +74,23 @@ pub(crate) fn metadata(object: &mut Object<'_>) -> Metadata {
         Ok((Box::from(name), Box::from(text)))
     });
     pairs.unwrap_or_default().into_iter().collect()
+}
+
+/// Reads the names of integrations, each once.
+pub(crate) fn integrations(object: &mut Object<'_>) -> Vec<Box<str>> {
+    let mut integrations: Vec<Box<str>> = Vec::new();
+    object.list("integrations", MAX_INTEGRATIONS, |v| {
+        let name = json::string(v)?;
+        if !is_name(&name) {
+            return Err(NAME_FORM.into());
+        }
+        if integrations.iter().any(|known| **known == *name) {
+            return Err("is given twice; keep one".into());
+        }
+        integrations.push(name.into());
+        Ok(())
+    });
+    integrations
 }
 
 /// Reads one of a few names.

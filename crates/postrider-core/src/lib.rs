@@ -6,6 +6,7 @@
 
 pub mod breaker;
 pub mod card;
+pub mod challenge;
 pub mod decimal;
 pub mod endpoint;
 pub mod event;
@@ -20,6 +21,7 @@ pub mod matching;
 #[doc(hidden)]
 pub mod mutation;
 pub mod node;
+pub mod oauth;
 pub mod operational;
 pub mod pace;
 pub mod policy;

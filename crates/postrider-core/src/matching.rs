@@ -6,6 +6,7 @@ use crate::event::Sample;
 use crate::filter::Facts;
 use crate::policy::Policy;
 use crate::record::Reason;
+use crate::subscription::names;
 
 /// An endpoint as it stands, to be asked about an event of a type that is given already: its node gives it out, so that the
 /// event is looked into without keeping the node waiting.
@@ -42,18 +43,24 @@ pub struct Judgement {
     pub reason: String,
 }
 
-/// Asks each of some endpoints about an event.
-pub fn judge(sample: &Sample, candidates: &[Candidate]) -> Vec<Judgement> {
+/// Asks each of some endpoints about an event. `entitled`: their tenant may have events of its type.
+pub fn judge(sample: &Sample, entitled: bool, candidates: &[Candidate]) -> Vec<Judgement> {
     let filters = candidates.iter().filter_map(|candidate| candidate.policy.filters.as_deref());
     let facts = Facts::of(filters, &sample.attributes, &sample.data);
-    candidates.iter().map(|candidate| candidate.judge(sample, &facts)).collect()
+    candidates.iter().map(|candidate| candidate.judge(sample, entitled, &facts)).collect()
 }
 
 impl Candidate {
-    fn judge(&self, sample: &Sample, facts: &Facts<'_>) -> Judgement {
+    fn judge(&self, sample: &Sample, entitled: bool, facts: &Facts<'_>) -> Judgement {
         let not = |reason| Judgement { matches: false, reason };
         if !self.subscribed {
             return not(format!("no event type of it covers {}", sample.event_type));
+        }
+        if !entitled && !names(&self.policy.patterns, &sample.event_type) {
+            return not(format!(
+                "no integration of its tenant allows {}, and a wildcard stands for what is allowed",
+                sample.event_type
+            ));
         }
         let filters = self.policy.filters.as_deref();
         if let Some(unmet) = filters.and_then(|filters| filters.check(facts).err()) {
@@ -62,7 +69,8 @@ impl Candidate {
         let covering = self.policy.patterns.iter().find(|pattern| pattern.matches(&sample.event_type));
         let covering = covering.map_or_else(|| "its subscription".to_owned(), ToString::to_string);
         let held = if filters.is_some() { ", and its filters hold" } else { "" };
-        let outlook = match self.outlook {
+        let outlook = if entitled { self.outlook } else { Outlook::Skipped(Reason::NotEntitled) };
+        let outlook = match outlook {
             Outlook::Sent => String::new(),
             Outlook::Held(Hold::Paused) => "; it would be held until the endpoint is enabled".to_owned(),
             Outlook::Held(Hold::Tripped) => {

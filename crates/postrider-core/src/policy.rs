@@ -17,6 +17,8 @@ pub struct Policy {
     pub filters: Option<Arc<Filters>>,
     /// Switched on by its owner; off means paused.
     pub enabled: bool,
+    /// Nothing is left to prove of whose it is; while it is not, nothing is attempted, and what comes is skipped.
+    pub verified: bool,
     /// Whether a pause skips what comes, instead of holding it.
     pub pause_skips: bool,
     /// One at a time for each ordering key.

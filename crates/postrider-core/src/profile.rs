@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use crate::challenge::ChallengeForm;
 use crate::event_type::EventTypeConfig;
 use crate::fault::Fault;
 use crate::json::Detail;
@@ -21,7 +22,6 @@ mod toml;
 
 pub use acknowledge::Acknowledged;
 pub use catalog::{MAX_CATALOG_TYPES, parse_catalog};
-pub use challenge::{ChallengeForm, Proof};
 pub use secret_rule::{Rotates, SecretRule};
 pub use toml::{MAX_DECLARATION_BYTES, Misdeclared};
 
@@ -133,7 +133,7 @@ pub struct Profile {
     delivery: DeliveryRules,
     bearer: BearerForm,
     ids: IdForm,
-    challenge: Option<ChallengeForm>,
+    challenge: Option<Arc<ChallengeForm>>,
     closed: bool,
     types: BTreeMap<Box<str>, EventTypeConfig>,
 }
@@ -224,7 +224,7 @@ impl Profile {
     }
 
     /// How an endpoint proves whose it is, where it has to.
-    pub fn challenge(&self) -> Option<&ChallengeForm> {
+    pub fn challenge(&self) -> Option<&Arc<ChallengeForm>> {
         self.challenge.as_ref()
     }
 

@@ -18,6 +18,8 @@ pub struct Publication {
     pub tenant: TenantNo,
     /// The event type's name.
     pub event_type: Arc<str>,
+    /// Its tenant may have events of that type.
+    pub entitled: bool,
     /// The publisher's own id.
     pub own_id: Option<Box<str>>,
     /// The ordering key.
@@ -125,6 +127,7 @@ mod tests {
     fn event(data: &'static str) -> Publication {
         Publication {
             tenant: TenantNo(1),
+            entitled: true,
             event_type: "t".into(),
             own_id: None,
             key: Some("k".into()),

@@ -329,11 +329,13 @@ pub enum ErrorKind {
     Status = 7,
     /// A fault on our side; costs the partner nothing.
     Local = 8,
+    /// No token to send the request with.
+    OAuth = 9,
 }
 
 impl ErrorKind {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dns,
         Self::Connect,
         Self::Tls,
@@ -342,6 +344,7 @@ impl ErrorKind {
         Self::Guard,
         Self::Status,
         Self::Local,
+        Self::OAuth,
     ];
 
     /// The name used in the API.
@@ -355,6 +358,7 @@ impl ErrorKind {
             Self::Guard => "guard",
             Self::Status => "status",
             Self::Local => "local",
+            Self::OAuth => "oauth",
         }
     }
 
@@ -474,6 +478,15 @@ pub enum Edit {
         /// What is to survive a restart.
         health: Health,
     },
+    /// What is known of whose an endpoint is changed.
+    PutVerification {
+        /// Its number.
+        no: EndpointNo,
+        /// Its tenant.
+        tenant: TenantNo,
+        /// What is known, as JSON; empty where nothing needs to be.
+        doc: Bytes,
+    },
     /// A token made.
     PutToken {
         /// Its public id.
@@ -568,6 +581,7 @@ impl std::fmt::Debug for Edit {
             }
             Self::DeleteEndpoint { no } => write!(f, "DeleteEndpoint({no:?})"),
             Self::PutHealth { no, health } => write!(f, "PutHealth({no:?}, {health:?})"),
+            Self::PutVerification { no, .. } => write!(f, "PutVerification({no:?})"),
             Self::PutToken { id, .. } => write!(f, "PutToken({id})"),
             Self::DeleteToken { id } => write!(f, "DeleteToken({id})"),
             Self::PutReplay { replay, progress } => write!(f, "PutReplay({}, {progress:?})", replay.id),

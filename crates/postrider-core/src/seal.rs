@@ -71,6 +71,8 @@ pub struct Binding {
 enum Purpose {
     DataKey = 0,
     Endpoint = 1,
+    Credential = 2,
+    AccessToken = 3,
 }
 
 impl Binding {
@@ -78,6 +80,18 @@ impl Binding {
     pub const fn endpoint(no: EndpointNo, version: u32) -> Self {
         let row = ((no.0 as u128) << 64) | version as u128;
         Self { purpose: Purpose::Endpoint, row: row.to_be_bytes() }
+    }
+
+    /// The secret of a caller's HMAC key, by the id of its token.
+    pub fn credential(id: &str) -> Self {
+        let mut row = [0; 16];
+        row.copy_from_slice(&digest::digest(&digest::SHA256, id.as_bytes()).as_ref()[..16]);
+        Self { purpose: Purpose::Credential, row }
+    }
+
+    /// An access token, which is in no row: whoever presents it brings it.
+    pub const fn access_token() -> Self {
+        Self { purpose: Purpose::AccessToken, row: [0; 16] }
     }
 
     const fn data_key(database: [u8; DATABASE_BYTES]) -> Self {

@@ -63,6 +63,11 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// Whether one of some patterns is the name of a type.
+pub(crate) fn names(patterns: &[Pattern], event_type: &str) -> bool {
+    patterns.iter().any(|pattern| matches!(pattern, Pattern::Exact(name) if **name == *event_type))
+}
+
 /// Whether a text is an event type's name: 1 to 128 of `A-Za-z0-9_-` in segments parted by single dots.
 pub fn is_type_name(text: &str) -> bool {
     text.len() <= 128

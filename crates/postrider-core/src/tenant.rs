@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::card::CardSettings;
 use crate::fault::ParseError;
-use crate::fields::{Metadata, metadata, name};
+use crate::fields::{Metadata, integrations, metadata, name};
 use crate::json::{self, Object, integer, utf8};
 use crate::profile::{ProfileName, Profiles};
 
@@ -99,6 +99,8 @@ pub struct TenantConfig {
     pub name: Option<Box<str>>,
     /// How its webhooks look unless an endpoint says otherwise.
     pub profile: ProfileName,
+    /// What kinds of partner it is: it may have the event types that any of them allows, beside those open to all. Each once.
+    pub integrations: Vec<Box<str>>,
     /// What it may take up.
     pub quotas: Quotas,
     /// What becomes of card data in its events, where that differs from the server's default.
@@ -141,6 +143,7 @@ impl TenantConfig {
                     profiles.map_or_else(|| Ok(text.parse()?), |profiles| profiles.name(&text))
                 })
                 .unwrap_or_default(),
+            integrations: integrations(&mut object),
             quotas: object.object("quotas", Quotas::read).unwrap_or_default(),
             card_policy: object
                 .object("card_policy", |policy| Some(CardSettings::read(policy)))
@@ -156,6 +159,7 @@ impl TenantConfig {
         let fields = [
             ("name", json!(self.name)),
             ("profile", json!(self.profile.as_str())),
+            ("integrations", json!(self.integrations)),
             ("quotas", self.quotas.view()),
             ("card_policy", self.card_policy.to_json()),
             ("metadata", Value::Object(metadata.collect())),
@@ -187,12 +191,21 @@ mod tests {
     #[test]
     fn abuse_a02_all_faults_of_a_tenant_come_at_once() {
         let text = r#"{"name":"","profile":"mcards","metadata":{"a":1},"quotas":{"events":1},
-            "card_policy":{"numbers":"hide"},"integrations":[]}"#;
+            "card_policy":{"numbers":"hide"},"integrations":["a","a","b/c"],"itegrations":[]}"#;
         let error = TenantConfig::parse(text, &Profiles::default()).unwrap_err();
         let pointers: Vec<&str> = error.faults().iter().map(|f| f.pointer.as_str()).collect();
         assert_eq!(
             pointers,
-            ["/name", "/profile", "/quotas/events", "/card_policy/numbers", "/metadata/a", "/integrations"]
+            [
+                "/name",
+                "/profile",
+                "/integrations/1",
+                "/integrations/2",
+                "/quotas/events",
+                "/card_policy/numbers",
+                "/metadata/a",
+                "/itegrations"
+            ]
         );
     }
 

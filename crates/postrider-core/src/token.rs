@@ -4,12 +4,14 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use data_encoding::BASE64;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::fault::ParseError;
 use crate::fields::one_of;
 use crate::id::TenantId;
-use crate::json::{self, Object, utf8};
+use crate::json::{self, Detail, Object, utf8};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -32,11 +34,23 @@ pub enum Scope {
     WebhooksWrite,
     /// Read the delivery log and the feed.
     WebhookEventsRead,
+    /// Read the headers of webhooks, on OpenCard's surface; [`Self::WebhooksRead`] includes it.
+    WebhookHeadersRead,
+    /// Add headers to webhooks, on OpenCard's surface; [`Self::WebhooksWrite`] includes it.
+    WebhookHeadersWrite,
+    /// Take headers off webhooks, on OpenCard's surface; [`Self::WebhooksWrite`] includes it.
+    WebhookHeadersDelete,
+    /// Read the groups of webhooks, on OpenCard's surface; [`Self::WebhooksRead`] includes it.
+    WebhookGroupsRead,
+    /// Add groups to webhooks, on OpenCard's surface; [`Self::WebhooksWrite`] includes it.
+    WebhookGroupsWrite,
+    /// Take groups off webhooks, on OpenCard's surface; [`Self::WebhooksWrite`] includes it.
+    WebhookGroupsDelete,
 }
 
 impl Scope {
     /// All, by name.
-    const NAMES: [(&'static str, Self); 8] = [
+    const NAMES: [(&'static str, Self); 14] = [
         ("admin", Self::Admin),
         ("events-write", Self::EventsWrite),
         ("events-read", Self::EventsRead),
@@ -45,7 +59,30 @@ impl Scope {
         ("webhooks-read", Self::WebhooksRead),
         ("webhooks-write", Self::WebhooksWrite),
         ("webhook-events-read", Self::WebhookEventsRead),
+        ("webhook-headers-read", Self::WebhookHeadersRead),
+        ("webhook-headers-write", Self::WebhookHeadersWrite),
+        ("webhook-headers-delete", Self::WebhookHeadersDelete),
+        ("webhook-groups-read", Self::WebhookGroupsRead),
+        ("webhook-groups-write", Self::WebhookGroupsWrite),
+        ("webhook-groups-delete", Self::WebhookGroupsDelete),
     ];
+
+    /// The scope of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, scope)| *scope)
+    }
+
+    /// The wider scope that includes it, beside [`Self::Admin`].
+    const fn included_in(self) -> Option<Self> {
+        match self {
+            Self::WebhookHeadersRead | Self::WebhookGroupsRead => Some(Self::WebhooksRead),
+            Self::WebhookHeadersWrite
+            | Self::WebhookHeadersDelete
+            | Self::WebhookGroupsWrite
+            | Self::WebhookGroupsDelete => Some(Self::WebhooksWrite),
+            _ => None,
+        }
+    }
 
     /// The name used in the API.
     pub const fn as_str(self) -> &'static str {
@@ -58,6 +95,12 @@ impl Scope {
             Self::WebhooksRead => "webhooks-read",
             Self::WebhooksWrite => "webhooks-write",
             Self::WebhookEventsRead => "webhook-events-read",
+            Self::WebhookHeadersRead => "webhook-headers-read",
+            Self::WebhookHeadersWrite => "webhook-headers-write",
+            Self::WebhookHeadersDelete => "webhook-headers-delete",
+            Self::WebhookGroupsRead => "webhook-groups-read",
+            Self::WebhookGroupsWrite => "webhook-groups-write",
+            Self::WebhookGroupsDelete => "webhook-groups-delete",
         }
     }
 }
@@ -113,9 +156,52 @@ impl fmt::Display for TenantPattern {
     }
 }
 
+/// How whoever holds a token shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TokenKind {
+    /// As it is: `Authorization: Bearer <token>`.
+    #[default]
+    Bearer,
+    /// An id and a secret, exchanged for access tokens (RFC 6749, section 4.4).
+    Client,
+    /// A user name, a password and an API key, exchanged for access tokens.
+    Login,
+    /// A key, and under its secret the HMAC of each request's body.
+    Hmac,
+}
+
+impl TokenKind {
+    const NAMES: [(&'static str, Self); 4] =
+        [("bearer", Self::Bearer), ("client", Self::Client), ("login", Self::Login), ("hmac", Self::Hmac)];
+
+    /// The name used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::Client => "client",
+            Self::Login => "login",
+            Self::Hmac => "hmac",
+        }
+    }
+}
+
+/// What is kept of a token beside its hash and what it allows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Kept {
+    /// Nothing: of bearer tokens and clients.
+    #[default]
+    Nothing,
+    /// The hash of the API key of a login.
+    ApiKey([u8; 32]),
+    /// The secret of an HMAC key, sealed: it cannot be a hash, since it is calculated with.
+    Sealed(Bytes),
+}
+
 /// What a token allows, on whose things, and until when.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenConfig {
+    /// How it is shown.
+    pub kind: TokenKind,
     /// Whose; `None` for an operator's token, which is for all.
     pub tenant: Option<TenantPattern>,
     /// What it allows: at least one, in order, each once.
@@ -130,7 +216,7 @@ const MAX_SCOPES: usize = 32;
 impl TokenConfig {
     /// The operator's own: everything, for ever.
     pub fn operator() -> Self {
-        Self { tenant: None, scopes: vec![Scope::Admin], expires_at: None }
+        Self { kind: TokenKind::Bearer, tenant: None, scopes: vec![Scope::Admin], expires_at: None }
     }
 
     /// Reads one.
@@ -138,26 +224,30 @@ impl TokenConfig {
     /// # Errors
     /// See [`ParseError`]; also for scope `admin` together with a tenant.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let mut object = Object::parse(text)?;
+        Self::read(Object::parse(text)?)
+    }
+
+    fn read(mut object: Object<'_>) -> Result<Self, ParseError> {
         let tenant = object.optional("tenant", |v| Ok(TenantPattern::parse(&json::string(v)?)?));
         let scopes = object.required_list("scopes", 1..=MAX_SCOPES, |v| one_of(v, &Scope::NAMES));
         // Also where the tenant is not even a pattern: it was meant to be one.
         if object.has("tenant") && scopes.as_ref().is_some_and(|scopes| scopes.contains(&Scope::Admin)) {
             object.fault("scopes", "cannot hold admin, which is for all tenants, on a token with a tenant");
         }
-        object.optional("kind", |v| one_of(v, &[("bearer", ())]));
+        let kind = object.optional("kind", |v| one_of(v, &TokenKind::NAMES)).unwrap_or_default();
         let expires_at = object.optional("expires_at", |v| Ok(Timestamp::parse(&json::string(v)?)?));
         let scopes = scopes.map(|mut scopes| {
             scopes.sort_unstable();
             scopes.dedup();
             scopes
         });
-        object.end(scopes.map(|scopes| Self { tenant, scopes, expires_at }))
+        object.end(scopes.map(|scopes| Self { kind, tenant, scopes, expires_at }))
     }
 
-    /// Whether it allows this; `admin` allows everything.
+    /// Whether it allows this; `admin` allows everything, and wider scopes what they include.
     pub fn allows(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+        let has = |scope| self.scopes.contains(&scope);
+        has(scope) || has(Scope::Admin) || scope.included_in().is_some_and(has)
     }
 
     /// Whether it is for this tenant's things.
@@ -187,6 +277,7 @@ impl TokenConfig {
     pub fn public_view(&self) -> Map<String, Value> {
         let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
         let fields = [
+            ("kind", json!(self.kind.as_str())),
             ("tenant", json!(self.tenant.as_ref().map(ToString::to_string))),
             ("scopes", json!(scopes)),
             ("expires_at", json!(self.expires_at.map(Timestamp::rfc3339))),
@@ -194,18 +285,44 @@ impl TokenConfig {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// The document for the store, as JSON: the same as [`Self::public_view`].
-    pub fn to_doc(&self) -> Bytes {
-        Value::Object(self.public_view()).to_string().into()
+    /// The document for the store, as JSON: [`Self::public_view`], and what is kept beside it.
+    pub fn to_doc(&self, kept: &Kept) -> Bytes {
+        let mut doc = self.public_view();
+        let (name, bytes): (_, &[u8]) = match kept {
+            Kept::Nothing => return Value::Object(doc).to_string().into(),
+            Kept::ApiKey(hash) => (API_KEY, hash),
+            Kept::Sealed(sealed) => (SECRET, sealed),
+        };
+        doc.insert(name.into(), BASE64.encode(bytes).into());
+        Value::Object(doc).to_string().into()
     }
 
     /// What [`Self::to_doc`] wrote.
     ///
     /// # Errors
     /// [`ParseError`] for a document that was damaged, or written by a later version.
-    pub fn from_stored(doc: &[u8]) -> Result<Self, ParseError> {
-        Self::parse(utf8(doc)?)
+    pub fn from_stored(doc: &[u8]) -> Result<(Self, Kept), ParseError> {
+        let mut object = Object::parse(utf8(doc)?)?;
+        let api_key = object.optional(API_KEY, |v| {
+            <[u8; 32]>::try_from(base64(v)?).map_err(|_| "must be the hash of a key".into())
+        });
+        let secret = object.optional(SECRET, |v| base64(v).map(Bytes::from));
+        let kept = match (api_key, secret) {
+            (Some(hash), _) => Kept::ApiKey(hash),
+            (None, Some(sealed)) => Kept::Sealed(sealed),
+            (None, None) => Kept::Nothing,
+        };
+        Ok((Self::read(object)?, kept))
     }
+}
+
+/// Where a stored document holds [`Kept::ApiKey`].
+const API_KEY: &str = "api_key_hash";
+/// Where a stored document holds [`Kept::Sealed`].
+const SECRET: &str = "sealed_secret";
+
+fn base64(value: &RawValue) -> Result<Vec<u8>, Detail> {
+    BASE64.decode(json::string(value)?.as_bytes()).map_err(|_| "must be base64".into())
 }
 
 /// What tokens of our making begin with, so that one in a wrong place is recognized.
@@ -214,8 +331,23 @@ pub const TOKEN_PREFIX: &str = "prt_";
 /// Makes a token's text of random bytes: [`TOKEN_PREFIX`] and 52 characters of base32 (RFC 4648, section 6, lower case,
 /// not padded).
 pub fn generate(random: [u8; 32]) -> Secret {
-    let digits = data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase();
-    Secret::new(format!("{TOKEN_PREFIX}{digits}"))
+    Secret::new(format!("{TOKEN_PREFIX}{}", generate_secret(random).reveal()))
+}
+
+/// Makes the secret of a token that is not shown as it is: as [`generate`], without a prefix.
+pub fn generate_secret(random: [u8; 32]) -> Secret {
+    Secret::new(data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase())
+}
+
+/// What is kept of the secret of a token that is not shown as it is: SHA-256, apart from what [`hash`] is of, so that none is ever
+/// taken for a bearer token.
+pub fn hash_of(kind: TokenKind, secret: &str) -> [u8; 32] {
+    match kind {
+        TokenKind::Bearer => hash(secret),
+        TokenKind::Client | TokenKind::Login | TokenKind::Hmac => {
+            hash(&format!("{}\0{secret}", kind.as_str()))
+        }
+    }
 }
 
 /// What is kept of a token's text, and what it is found by: SHA-256.
@@ -282,7 +414,7 @@ mod tests {
     fn abuse_a02_all_faults_of_a_token_come_at_once() {
         for (text, expected) in [
             (
-                r#"{"tenant":"ac*","scopes":["admin","root",1],"expires_at":"soon","kind":"hmac","x":1}"#,
+                r#"{"tenant":"ac*","scopes":["admin","root",1],"expires_at":"soon","kind":"basic","x":1}"#,
                 vec!["/tenant", "/scopes/1", "/scopes/2", "/scopes", "/kind", "/expires_at", "/x"],
             ),
             (r#"{}"#, vec!["/scopes"]),
@@ -308,10 +440,34 @@ mod tests {
         assert!(token.is_expired(end) && !token.is_expired(Timestamp::from_micros(end.as_micros() - 1)));
         assert!(token.is_bound_to("acme") && !token.is_bound_to("acme:x"));
         for token in [token, TokenConfig::operator()] {
-            assert_eq!(TokenConfig::from_stored(&token.to_doc()).unwrap(), token);
+            for kept in
+                [Kept::Nothing, Kept::ApiKey([7; 32]), Kept::Sealed(Bytes::from_static(b"\x01sealed"))]
+            {
+                let doc = token.to_doc(&kept);
+                assert_eq!(TokenConfig::from_stored(&doc).unwrap(), (token.clone(), kept));
+            }
         }
         for (name, scope) in Scope::NAMES {
             assert_eq!(scope.as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_wider_scope_includes_what_is_part_of_it_and_not_the_other_way() {
+        let token = |scopes| TokenConfig { scopes, ..TokenConfig::operator() };
+        let wide = token(vec![Scope::WebhooksWrite]);
+        assert!(wide.allows(Scope::WebhookHeadersDelete) && wide.allows(Scope::WebhookGroupsWrite));
+        assert!(!wide.allows(Scope::WebhookHeadersRead));
+        assert!(!token(vec![Scope::WebhookHeadersWrite]).allows(Scope::WebhooksWrite));
+    }
+
+    #[test]
+    fn the_secret_of_one_kind_is_never_taken_for_another() {
+        for (kind, name) in TokenKind::NAMES.map(|(name, kind)| (kind, name)) {
+            assert_eq!(kind.as_str(), name);
+            let same =
+                TokenKind::NAMES.iter().filter(|(_, other)| hash_of(*other, "x") == hash_of(kind, "x"));
+            assert_eq!(same.count(), 1, "{name}");
         }
     }
 

@@ -71,6 +71,17 @@ pub struct Request {
     pub body: Bytes,
     /// For everything: look-up, connection, sending, the answer's head and body. At most [`MAX_TIMEOUT`].
     pub timeout: Duration,
+    /// How much of the answer's body is kept, in bytes; at most [`crate::MAX_BODY_READ`], nearly always
+    /// [`crate::MAX_KEPT_BODY`].
+    pub keep_body: usize,
+}
+
+/// What a request may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    deadline: Instant,
+    timeout: Duration,
+    keep_body: usize,
 }
 
 /// What came of a request.
@@ -127,18 +138,18 @@ impl Dispatcher {
     /// Dropping the future gives the request up and closes its connection (HTTP/2: resets its stream).
     pub async fn send(&self, request: Request) -> Report {
         let started = Instant::now();
-        let Request { target, method, headers, body, timeout } = request;
+        let Request { target, method, headers, body, timeout, keep_body } = request;
         let timeout = timeout.min(MAX_TIMEOUT);
-        let deadline = started + timeout;
+        let limits = Limits { deadline: started + timeout, timeout, keep_body };
         // Only HTTP/2 says of a request in so many words that it was not looked at, so only there a copy of
         // the fields is worth its price.
         let spare = target.speaks_h2().then(|| (method.clone(), headers.clone(), body.clone()));
-        let mut outcome = self.send_once(&target, method, headers, body, deadline, timeout).await;
+        let mut outcome = self.send_once(&target, method, headers, body, limits).await;
         if let (Err(failure), Some((method, headers, body))) = (&outcome.0, spare)
             && failure.kind == FailureKind::Reset
             && !failure.request_sent
         {
-            outcome = self.send_once(&target, method, headers, body, deadline, timeout).await;
+            outcome = self.send_once(&target, method, headers, body, limits).await;
         }
         let (result, remote_address) = outcome;
         Report { result, duration: started.elapsed(), remote_address }
@@ -150,8 +161,7 @@ impl Dispatcher {
         method: Method,
         headers: HeaderMap,
         body: Bytes,
-        deadline: Instant,
-        timeout: Duration,
+        limits: Limits,
     ) -> (Result<Response, Failure>, Option<SocketAddr>) {
         let mut outgoing = http::Request::new(Full::new(body));
         *outgoing.method_mut() = method;
@@ -159,12 +169,12 @@ impl Dispatcher {
         *outgoing.headers_mut() = headers;
         let connection = capture_connection(&mut outgoing);
         let mut head = pin!(PHASE.scope(Cell::default(), self.pool.request(target.slot(), outgoing)));
-        match timeout_at(deadline, head.as_mut()).await {
+        match timeout_at(limits.deadline, head.as_mut()).await {
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 target.note_version(head.version);
                 let remote = head.extensions.get::<Remote>().map(|remote| remote.0);
-                (finish(head, body, deadline, timeout).await, remote)
+                (finish(head, body, limits).await, remote)
             }
             Ok(Err(error)) => {
                 let remote = remote_of(&connection);
@@ -173,7 +183,7 @@ impl Dispatcher {
             Err(_) => {
                 let phase = head.take_value().map(Cell::into_inner).unwrap_or_default();
                 let remote = remote_of(&connection);
-                (Err(self.unanswered(timeout, phase, remote.is_some())), remote)
+                (Err(self.unanswered(limits.timeout, phase, remote.is_some())), remote)
             }
         }
     }
@@ -197,13 +207,8 @@ impl Dispatcher {
 }
 
 /// Reads the body of an answer whose head has come.
-async fn finish(
-    head: http::response::Parts,
-    body: Incoming,
-    deadline: Instant,
-    timeout: Duration,
-) -> Result<Response, Failure> {
-    match timeout_at(deadline, read_body(body)).await {
+async fn finish(head: http::response::Parts, body: Incoming, limits: Limits) -> Result<Response, Failure> {
+    match timeout_at(limits.deadline, read_body(body, limits.keep_body)).await {
         Ok(Ok((body, body_truncated))) => Ok(Response {
             status: head.status.as_u16(),
             headers: bound_headers(head.headers),
@@ -212,7 +217,7 @@ async fn finish(
         }),
         Ok(Err(error)) => Err(Failure::from_exchange(&error)),
         Err(_) => {
-            let ms = timeout.as_millis();
+            let ms = limits.timeout.as_millis();
             let detail =
                 format!("the answer began ({}), but did not end within {ms} ms", head.status.as_u16());
             Err(Failure { request_sent: true, ..Failure::unsent(FailureKind::Timeout, detail) })

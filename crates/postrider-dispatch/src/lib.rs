@@ -18,7 +18,7 @@
 //! | time for a name look-up | [`resolve::LOOKUP_TIMEOUT`] |
 //! | addresses taken from a look-up, and tried | [`resolve::MAX_ADDRESSES`], [`connector::MAX_ATTEMPTED`] |
 //! | head of an answer | [`MAX_HEAD_BYTES`], 100 fields; kept: [`MAX_KEPT_HEADERS`], [`MAX_KEPT_HEADER_BYTES`] |
-//! | body of an answer | read: [`MAX_BODY_READ`]; kept: [`MAX_KEPT_BODY`] |
+//! | body of an answer | read: [`MAX_BODY_READ`]; kept: [`Request::keep_body`], nearly always [`MAX_KEPT_BODY`] |
 //! | idle connections | [`DispatchConfig::max_idle_per_host`] for each authority, each for [`DispatchConfig::pool_idle_timeout`] |
 //! | age of a connection that is given new requests | [`DispatchConfig::max_connection_age`] |
 //!

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 pub const MAX_KEPT_HEADERS: usize = 64;
 /// Most bytes of names and values of header fields kept of an answer.
 pub const MAX_KEPT_HEADER_BYTES: usize = 8 * 1024;
-/// Most bytes kept of a body.
+/// Most bytes kept of a body, unless the request asks for more.
 pub const MAX_KEPT_BODY: usize = 4 * 1024;
 /// Most bytes read of a body; with more, the connection is dropped.
 pub const MAX_BODY_READ: usize = 64 * 1024;
@@ -21,7 +21,7 @@ pub struct Response {
     pub status: u16,
     /// The first [`MAX_KEPT_HEADERS`] fields within [`MAX_KEPT_HEADER_BYTES`].
     pub headers: HeaderMap,
-    /// The first [`MAX_KEPT_BODY`] bytes. It may share memory with the header fields.
+    /// The first bytes, as many as the request asked for. It may share memory with the header fields.
     pub body: Bytes,
     /// Whether the body had more than that.
     pub body_truncated: bool,
@@ -41,8 +41,9 @@ pub(crate) fn bound_headers(headers: HeaderMap) -> HeaderMap {
     headers.iter().take(kept).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Reads a body to its end, or to [`MAX_BODY_READ`]; the rest is left to be dropped with the connection.
-pub(crate) async fn read_body(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
+/// Reads a body to its end, or to [`MAX_BODY_READ`]; the rest is left to be dropped with the connection. Of what is read
+/// the first `keep` bytes are kept.
+pub(crate) async fn read_body(mut body: Incoming, keep: usize) -> Result<(Bytes, bool), hyper::Error> {
     // Nearly every answer is one small frame, which is kept as it is, without a copy.
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
@@ -50,12 +51,12 @@ pub(crate) async fn read_body(mut body: Incoming) -> Result<(Bytes, bool), hyper
     while let Some(frame) = body.frame().await {
         let Ok(mut data) = frame?.into_data() else { continue };
         total += data.len();
-        data.truncate(MAX_KEPT_BODY - first.len().max(joined.len()));
+        data.truncate(keep.saturating_sub(first.len().max(joined.len())));
         if first.is_empty() {
             first = data;
         } else if !data.is_empty() {
             if joined.is_empty() {
-                joined.reserve(MAX_KEPT_BODY);
+                joined.reserve(keep.min(MAX_KEPT_BODY));
                 joined.extend_from_slice(&first);
             }
             joined.extend_from_slice(&data);
@@ -65,5 +66,5 @@ pub(crate) async fn read_body(mut body: Incoming) -> Result<(Bytes, bool), hyper
         }
     }
     let kept = if joined.is_empty() { first } else { joined.freeze() };
-    Ok((kept, total > MAX_KEPT_BODY))
+    Ok((kept, total > keep))
 }

@@ -1,5 +1,6 @@
 //! One attempt: render, sign, send, and say what came of it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,11 +9,12 @@ use postrider_core::node::{Attempt, Directive, Finished, Input};
 use postrider_core::profile::DeliveryRules;
 use postrider_core::record::{AttemptRecord, ErrorKind, Event, Trigger};
 use postrider_core::{retry, wire};
-use postrider_dispatch::{Failure, FailureKind, Report, Request};
+use postrider_dispatch::{Failure, FailureKind, MAX_KEPT_BODY, Report, Request, Response};
 
 use crate::card_guard::{kept_body, kept_headers};
 use crate::clock;
 use crate::driver::{Driver, MustFinish};
+use crate::oauth;
 use crate::prepared::{PreparedEndpoint, Unprepared};
 
 /// What is to be sent.
@@ -32,6 +34,41 @@ pub(crate) struct Made {
     pub(crate) directive: Option<Directive>,
 }
 
+/// What came of a request, and of what it needed.
+pub(crate) struct Sent {
+    pub(crate) result: Result<Response, Unanswered>,
+    /// What else is to be said of an answer that is no acknowledgement.
+    pub(crate) further: Option<String>,
+    pub(crate) duration: Duration,
+    pub(crate) remote_address: Option<SocketAddr>,
+}
+
+/// Why there is no answer.
+#[derive(Clone)]
+pub(crate) struct Unanswered {
+    pub(crate) kind: ErrorKind,
+    pub(crate) detail: String,
+    /// How long whoever gave none wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl From<Report> for Sent {
+    fn from(report: Report) -> Self {
+        let Report { result, duration, remote_address } = report;
+        Self { result: result.map_err(Unanswered::from), further: None, duration, remote_address }
+    }
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        let Failure { kind, detail, operator_detail, .. } = failure;
+        if let Some(operator_detail) = operator_detail {
+            tracing::debug!(kind = kind.as_str(), operator_detail, "an attempt failed");
+        }
+        Self { kind: error_kind(kind), detail, retry_after: None }
+    }
+}
+
 /// Makes attempts one after the other: the first, and then each that the end of the one before sets free. So a busy
 /// endpoint's deliveries follow each other without a new task for each.
 pub(crate) async fn run(driver: Driver, attempt: Attempt) {
@@ -46,8 +83,8 @@ pub(crate) async fn run(driver: Driver, attempt: Attempt) {
 }
 
 async fn finish(driver: &Driver, attempt: Attempt) -> Finished {
-    let Attempt { delivery, event, number, run, trigger } = attempt;
-    let made = match driver.0.directory.prepared(delivery.endpoint) {
+    let Attempt { delivery, event, number, run, trigger, endpoint_version } = attempt;
+    let made = match driver.0.directory.prepared_as(delivery.endpoint, endpoint_version) {
         Ok(prepared) => {
             let what = What { event: &event, sequence: Some(delivery.sequence), number, run, trigger };
             make(driver, &prepared, what).await
@@ -68,52 +105,54 @@ pub(crate) async fn make(driver: &Driver, prepared: &PreparedEndpoint, what: Wha
         headers,
         body,
         timeout: prepared.timeout,
+        keep_body: MAX_KEPT_BODY,
     };
-    let report = driver.0.dispatcher.send(request).await;
+    let sent = match &prepared.client {
+        Some(client) => oauth::send(driver, client, request).await,
+        None => driver.0.dispatcher.send(request).await.into(),
+    };
     let mut record = AttemptRecord {
         number: what.number,
         run: what.run,
         trigger: what.trigger,
         started_at,
-        duration: report.duration,
+        duration: sent.duration,
         status_code: None,
         error: None,
-        remote_address: report.remote_address.map(|address| address.ip()),
+        remote_address: sent.remote_address.map(|address| address.ip()),
         endpoint_version: prepared.version,
         signed_at: started_at.as_secs(),
         response_headers: Vec::new(),
         response_body: Bytes::new(),
     };
-    let (retry_after, directive) = judge(&mut record, report, prepared.profile().delivery());
+    let (retry_after, directive) = judge(&mut record, sent, prepared.profile().delivery());
     Made { record, retry_after, directive }
 }
 
 /// Notes what the answer says.
 fn judge(
     record: &mut AttemptRecord,
-    report: Report,
+    sent: Sent,
     rules: &DeliveryRules,
 ) -> (Option<Duration>, Option<Directive>) {
-    let response = match report.result {
+    let response = match sent.result {
         Ok(response) => response,
-        Err(Failure { kind, detail, operator_detail, .. }) => {
-            if let Some(operator_detail) = operator_detail {
-                tracing::debug!(kind = kind.as_str(), operator_detail, "an attempt failed");
-            }
-            record.error = Some((error_kind(kind), detail.into()));
-            return (None, None);
+        Err(Unanswered { kind, detail, retry_after }) => {
+            record.error = Some((kind, detail.into()));
+            return (retry_after, None);
         }
     };
     record.status_code = Some(response.status);
     let acknowledged = rules.acknowledged.by(response.status, &response.body);
     if !acknowledged {
+        let further = sent.further.map_or_else(String::new, |further| format!(", {further}"));
         let short = if (200..300).contains(&response.status) {
             ", which its profile does not take for an acknowledgement"
         } else {
             ""
         };
-        record.error =
-            Some((ErrorKind::Status, format!("the receiver answered {}{short}", response.status).into()));
+        let detail = format!("the receiver answered {}{short}{further}", response.status);
+        record.error = Some((ErrorKind::Status, detail.into()));
     }
     if !record.is_first_try_success() {
         record.response_headers = kept_headers(&response.headers);

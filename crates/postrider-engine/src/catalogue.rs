@@ -60,18 +60,22 @@ pub(crate) struct Catalogue(RwLock<BTreeMap<ProfileName, Types>>);
 struct Types {
     by_name: BTreeMap<Box<str>, Arc<EventType>>,
     bytes: usize,
+    /// Those that are not open to all.
+    restricted: usize,
 }
 
 impl Types {
     fn remove(&mut self, name: &str) {
         if let Some(removed) = self.by_name.remove(name) {
             self.bytes -= removed.bytes;
+            self.restricted -= usize::from(!removed.config.integrations.is_empty());
         }
     }
 
     fn put(&mut self, event_type: Arc<EventType>) {
         self.remove(&event_type.name);
         self.bytes += event_type.bytes;
+        self.restricted += usize::from(!event_type.config.integrations.is_empty());
         self.by_name.insert(event_type.name.clone(), event_type);
     }
 
@@ -244,6 +248,21 @@ impl Engine {
         self.apply(editing, vec![Change { edit, policy: None }], then).await.map(drop)
     }
 
+    /// Whether a tenant may have events of a type: one of its integrations allows it, or it is open to all, as every type is
+    /// that is not registered with its profile.
+    pub(crate) fn is_entitled(&self, tenant: TenantNo, event_type: &str) -> bool {
+        let Some(tenant) = self.directory().tenant_by_no(tenant) else { return true };
+        let registered = {
+            let catalogues = self.directory().catalogue().0.read();
+            match catalogues.get(&tenant.profile) {
+                // Mostly there are none, and nothing has to be looked up.
+                Some(types) if types.restricted > 0 => types.by_name.get(event_type).cloned(),
+                _ => return true,
+            }
+        };
+        registered.is_none_or(|registered| registered.config.is_open_to(&tenant.integrations))
+    }
+
     /// Whether the events of all these tenants may be of that type and have that data: the profile of each says which types
     /// there are, whether there may be others, and what its format asks of data; a schema what it asks of those of its type.
     ///
@@ -323,7 +342,13 @@ mod tests {
         );
         types.remove("7");
         assert!(types.refuses("8", MAX_CATALOGUE_BYTES / 2).is_none());
-        assert_eq!(types.bytes, (MAX_EVENT_TYPES - 1) * 10);
+        assert_eq!((types.bytes, types.restricted), ((MAX_EVENT_TYPES - 1) * 10, 0));
+        let restricted = EventTypeConfig { integrations: vec!["a".into()], ..EventTypeConfig::default() };
+        let closed = |config| Arc::new(EventType { config, ..Arc::into_inner(event_type("9", 10)).unwrap() });
+        types.put(closed(restricted));
+        assert_eq!(types.restricted, 1);
+        types.put(event_type("9", 10));
+        assert_eq!(types.restricted, 0);
     }
 
     #[test]

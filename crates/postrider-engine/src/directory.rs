@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use postrider_core::card::CardPolicy;
+use postrider_core::challenge::Verification;
 use postrider_core::id::{EndpointId, EndpointNo, TenantId, TenantNo};
 use postrider_core::node::Change;
 use postrider_core::profile::{ProfileName, Profiles};
@@ -18,7 +19,7 @@ use postrider_core::seal::DataKey;
 use postrider_core::secret::SigningSecret;
 use postrider_core::tenant::TenantConfig;
 use postrider_core::time::Timestamp;
-use postrider_core::token::TokenConfig;
+use postrider_core::token::{Kept, TokenConfig};
 use postrider_store::{Recovery, StoreError};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -26,6 +27,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::Engine;
 use crate::catalogue::Catalogue;
 use crate::error::ServiceError;
+use crate::oauth::HeldTokens;
 use crate::prepared::PreparedCache;
 use crate::screens::Screens;
 use crate::subjects::Subjects;
@@ -43,6 +45,8 @@ pub struct Tenant {
     pub profile: ProfileName,
     /// What becomes of card data in its events.
     pub(crate) cards: CardPolicy,
+    /// What kinds of partner it is.
+    pub(crate) integrations: Box<[Box<str>]>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -64,6 +68,8 @@ pub struct Endpoint {
     pub doc: Box<[u8]>,
     /// Its secrets, sealed, as stored.
     pub(crate) secrets: Box<[u8]>,
+    /// What is known of whose it is, where that has to be proven.
+    pub verification: Option<Arc<Verification>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -78,8 +84,10 @@ pub(crate) type Owned = (Arc<Tenant>, Arc<Endpoint>);
 pub struct Token {
     /// Its public id.
     pub id: Box<str>,
-    /// SHA-256 of its text.
+    /// SHA-256 of its text, or of the secret of its kind.
     pub(crate) hash: [u8; 32],
+    /// What else its kind needs.
+    pub(crate) kept: Kept,
     /// What it may do, where, and until when.
     pub config: TokenConfig,
     /// When it was made.
@@ -126,6 +134,7 @@ pub(crate) struct Directory {
     catalogue: Catalogue,
     subjects: Subjects,
     prepared: PreparedCache,
+    tokens_held: HeldTokens,
     screens: Screens,
     /// What opens the endpoints' secrets.
     key: DataKey,
@@ -143,6 +152,8 @@ struct Tenants {
 #[derive(Default)]
 struct Endpoints {
     by_no: FxHashMap<EndpointNo, Arc<Endpoint>>,
+    /// What endpoints are to be once the commit that changes them is done.
+    staged: FxHashMap<EndpointNo, Arc<Endpoint>>,
     by_tenant: FxHashMap<TenantNo, BTreeMap<EndpointId, EndpointNo>>,
     /// Endpoints removed while deliveries of theirs may still be in the log; the newest, at most [`MAX_REMOVED`].
     removed: BTreeMap<EndpointNo, (TenantNo, EndpointId)>,
@@ -217,6 +228,7 @@ impl Directory {
             catalogue: Catalogue::load(profiles, &recovery.event_types)?,
             subjects: Subjects::default(),
             prepared: PreparedCache::default(),
+            tokens_held: HeldTokens::default(),
             screens: Screens::default(),
             key,
             profiles: Arc::clone(profiles),
@@ -236,6 +248,7 @@ impl Directory {
                 doc: stored.doc.clone(),
                 profile: tenant.profile,
                 cards: tenant.card_policy.over(cards),
+                integrations: tenant.integrations.into(),
                 created_at: stored.created_at,
                 updated_at: stored.updated_at,
             }));
@@ -253,6 +266,7 @@ impl Directory {
                 version: stored.version,
                 doc: stored.doc[..].into(),
                 secrets: stored.secrets[..].into(),
+                verification: Verification::from_stored(&stored.verification).map(Arc::new),
                 created_at: stored.created_at,
                 updated_at: stored.updated_at,
             }));
@@ -262,10 +276,13 @@ impl Directory {
             directory.endpoints.write().remember_removed(stored.no, stored.tenant, id);
         }
         for stored in &recovery.tokens {
+            let (config, kept) =
+                TokenConfig::from_stored(&stored.doc).map_err(|_| unusable("token", &stored.id))?;
             directory.put_token(Arc::new(Token {
                 id: stored.id.as_str().into(),
                 hash: stored.hash,
-                config: TokenConfig::from_stored(&stored.doc).map_err(|_| unusable("token", &stored.id))?,
+                kept,
+                config,
                 created_at: stored.created_at,
             }));
         }
@@ -325,6 +342,18 @@ impl Directory {
     /// An endpoint by its number.
     pub(crate) fn endpoint_by_no(&self, no: EndpointNo) -> Option<Arc<Endpoint>> {
         self.endpoints.read().by_no.get(&no).cloned()
+    }
+
+    /// An endpoint as it is to be, where it is not of that version yet, else as it is.
+    pub(crate) fn endpoint_of_version(&self, no: EndpointNo, version: u32) -> Option<Arc<Endpoint>> {
+        let endpoints = self.endpoints.read();
+        let known = endpoints.by_no.get(&no).filter(|known| known.version >= version);
+        known.or_else(|| endpoints.staged.get(&no)).or_else(|| endpoints.by_no.get(&no)).cloned()
+    }
+
+    /// All endpoints, in no order. For a start.
+    pub(crate) fn all_endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.endpoints.read().by_no.values().cloned().collect()
     }
 
     /// The number of an endpoint of a tenant that was removed, if deliveries of it may still be in the log.
@@ -405,9 +434,22 @@ impl Directory {
         (found, None)
     }
 
-    /// Makes an endpoint known to attempts alone, before the commit that makes it: the first of them may start as soon
-    /// as that commit is done.
+    /// Makes a version of an endpoint known to attempts alone, before the commit that makes it: the first of them may start
+    /// before that commit is told of.
     pub(crate) fn stage_endpoint(&self, endpoint: Arc<Endpoint>) {
+        let mut endpoints = self.endpoints.write();
+        let is_new = !endpoints.by_no.contains_key(&endpoint.no);
+        let known = if is_new { &mut endpoints.by_no } else { &mut endpoints.staged };
+        known.insert(endpoint.no, endpoint);
+    }
+
+    /// Forgets what an endpoint was to be, once the commit is done or came to nothing.
+    pub(crate) fn unstage_endpoint(&self, no: EndpointNo) {
+        self.endpoints.write().staged.remove(&no);
+    }
+
+    /// Takes what is known by now of whose an endpoint is. Its version stays, and with it what is ready of it.
+    pub(crate) fn learn(&self, endpoint: Arc<Endpoint>) {
         self.endpoints.write().by_no.insert(endpoint.no, endpoint);
     }
 
@@ -420,6 +462,7 @@ impl Directory {
         }
         // After the change, so that nobody puts the old version back.
         self.prepared.forget(no);
+        self.tokens_held.forget(no);
     }
 
     pub(crate) fn remove_endpoint(&self, no: EndpointNo) {
@@ -437,6 +480,12 @@ impl Directory {
             }
         }
         self.prepared.forget(no);
+        self.tokens_held.forget(no);
+    }
+
+    /// The tokens with which requests to endpoints authenticate.
+    pub(crate) fn tokens_held(&self) -> &HeldTokens {
+        &self.tokens_held
     }
 
     /// The event types.

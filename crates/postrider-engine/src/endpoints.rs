@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_core::card;
-use postrider_core::endpoint::{EndpointConfig, JudgeUrl, PublicConfig, Rotation, Terms};
+use postrider_core::challenge::Verification;
+use postrider_core::endpoint::{Auth, EndpointConfig, JudgeUrl, PublicConfig, Rotation, Terms};
 use postrider_core::event::Sample;
 use postrider_core::fault::{Fault, ParseError};
 use postrider_core::filter::Filters;
@@ -13,16 +14,22 @@ use postrider_core::id::{EndpointId, EndpointNo, IdKind, TenantNo, random_id};
 use postrider_core::matching::{self, Judgement};
 use postrider_core::record::Edit;
 use postrider_core::secret::SigningSecret;
+use postrider_core::subscription::Pattern;
 use postrider_core::tenant::{OPERATOR, Quotas, TenantConfig};
+use postrider_core::time::Timestamp;
 use postrider_dispatch::Target;
 
 use crate::Engine;
 use crate::card_guard::fault_of_name;
+use crate::challenge::AFTER_THE_ANSWER;
 use crate::clock::wall;
 use crate::directory::{Directory, Editing, Endpoint, Tenant};
-use crate::driver::{Change, EndpointStatus};
+use crate::driver::{Change, EndpointState, EndpointStatus};
 use crate::error::ServiceError;
 use crate::{random, sealed};
+
+/// Said of a type that a tenant may not have.
+pub(crate) const NOT_ENTITLED: &str = "is not available to this tenant: none of its integrations allows it; drop it, or have the operator add the integration";
 
 /// An endpoint as its owner may read it.
 pub struct EndpointView {
@@ -32,6 +39,16 @@ pub struct EndpointView {
     pub config: PublicConfig,
     /// How it stands.
     pub standing: EndpointStatus,
+    /// Whose it is, where its profile has that proven.
+    pub ownership: Option<Ownership>,
+}
+
+/// What is known of whose an endpoint is.
+pub struct Ownership {
+    /// What was proven, and how the last challenge went.
+    pub known: Arc<Verification>,
+    /// When the next one leaves of our own accord.
+    pub due: Option<Timestamp>,
 }
 
 impl Engine {
@@ -58,14 +75,15 @@ impl Engine {
     /// Makes an endpoint under an id of our making.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a URL that deliveries may not go to, for card numbers, and where the tenant has as many
-    /// endpoints, or values in their filters, as it may have; [`ServiceError::NotFound`] when the tenant is gone; else as the store fails.
+    /// [`ServiceError::Invalid`] for a URL that deliveries may not go to, for types that the tenant may not have, for card
+    /// numbers, and where the tenant has as many endpoints, or values in their filters, as it may have;
+    /// [`ServiceError::NotFound`] when the tenant is gone; else as the store fails.
     pub async fn create_endpoint(
         &self,
         tenant: TenantNo,
         config: EndpointConfig,
     ) -> Result<EndpointView, ServiceError> {
-        let config = self.checked(config)?;
+        let config = self.checked(tenant, None, config)?;
         let editing = self.directory().editing().await;
         let id = random_id(IdKind::Endpoint, wall(), u128::from_le_bytes(random::bytes()?));
         let id: EndpointId = id.parse().map_err(|_| ServiceError::Internal)?;
@@ -92,7 +110,7 @@ impl Engine {
             return Err(ServiceError::NotFound("the endpoint").into());
         }
         let present = before.as_deref().map(|before| self.opened(before)).transpose()?;
-        let config = self.checked(change(present.as_ref())?)?;
+        let config = self.checked(tenant, present.as_ref(), change(present.as_ref())?)?;
         Ok(match before {
             Some(before) => (self.next_version(editing, &before, config).await?, false),
             None => (self.add_endpoint(editing, tenant, id, config).await?, true),
@@ -156,7 +174,8 @@ impl Engine {
     ) -> Result<EndpointView, E> {
         let editing = self.directory().editing().await;
         let before = self.found(tenant, id)?;
-        let config = self.checked(change(&self.opened(&before)?)?)?;
+        let present = self.opened(&before)?;
+        let config = self.checked(tenant, Some(&present), change(&present)?)?;
         Ok(self.next_version(editing, &before, config).await?)
     }
 
@@ -213,12 +232,13 @@ impl Engine {
     ) -> Vec<(EndpointId, Judgement)> {
         let endpoints = self.directory().endpoints_after(tenant, after, limit);
         let numbers: Vec<EndpointNo> = endpoints.iter().map(|endpoint| endpoint.no).collect();
+        let entitled = self.is_entitled(tenant, &sample.event_type);
         let found = self.driver().candidates(tenant, &sample.event_type, &numbers);
         // Without those that were removed a moment ago.
         let found =
             endpoints.iter().zip(found).filter_map(|(endpoint, found)| Some((endpoint.id.clone(), found?)));
         let (ids, candidates): (Vec<_>, Vec<_>) = found.unzip();
-        ids.into_iter().zip(matching::judge(sample, &candidates)).collect()
+        ids.into_iter().zip(matching::judge(sample, entitled, &candidates)).collect()
     }
 
     /// Removes an endpoint. What it is still owed is cancelled afterwards.
@@ -248,35 +268,66 @@ impl Engine {
 
     fn view(&self, endpoint: Arc<Endpoint>) -> Result<EndpointView, ServiceError> {
         let standing = self.standing(&endpoint)?;
-        Self::view_as(endpoint, standing)
+        self.view_as(endpoint, standing)
     }
 
     pub(crate) fn view_as(
+        &self,
         endpoint: Arc<Endpoint>,
-        standing: EndpointStatus,
+        mut standing: EndpointStatus,
     ) -> Result<EndpointView, ServiceError> {
         let config = PublicConfig::from_stored(&endpoint.doc).map_err(|error| {
             tracing::error!(endpoint = endpoint.id.as_str(), %error, "a stored endpoint cannot be read");
             ServiceError::Internal
         })?;
-        Ok(EndpointView { endpoint, config, standing })
+        let form = self.config().challenge(config.profile().as_str());
+        let ownership = form
+            .zip(endpoint.verification.as_ref())
+            .map(|(form, known)| Ownership { due: known.due(form), known: Arc::clone(known) });
+        let is_open = ownership.as_ref().is_some_and(|ownership| !ownership.known.is_verified());
+        if is_open && !matches!(standing.state, EndpointState::Disabled { .. }) {
+            // What was proven this very moment may not be known here yet: what is told belongs together.
+            standing.state = EndpointState::Unverified;
+        }
+        Ok(EndpointView { endpoint, config, standing, ownership })
     }
 
     /// The configuration of an endpoint with its secrets.
-    fn opened(&self, endpoint: &Endpoint) -> Result<EndpointConfig, ServiceError> {
+    pub(crate) fn opened(&self, endpoint: &Endpoint) -> Result<EndpointConfig, ServiceError> {
         endpoint.opened(self.directory().key()).map_err(|error| {
             tracing::error!(endpoint = endpoint.id.as_str(), %error, "an endpoint cannot be read");
             ServiceError::Internal
         })
     }
 
-    /// The configuration with its URL normalised, if deliveries may go there and no card number is in what is shown of it:
-    /// no endpoint is stored that was not judged.
-    fn checked(&self, mut config: EndpointConfig) -> Result<EndpointConfig, ServiceError> {
+    /// The configuration with its URLs normalised, if requests may go there, its tenant may have what it names, and no card
+    /// number is in what is shown of it: no endpoint is stored that was not judged. What it named `before` may stay when it was
+    /// withdrawn since, so that everything else can be changed.
+    fn checked(
+        &self,
+        tenant: TenantNo,
+        before: Option<&EndpointConfig>,
+        mut config: EndpointConfig,
+    ) -> Result<EndpointConfig, ServiceError> {
         let mut faults = card::faults_of_configuration(&config.to_doc());
+        for (n, pattern) in config.event_types.iter().enumerate() {
+            let is_new = before.is_none_or(|before| !before.event_types.contains(pattern));
+            if let Pattern::Exact(name) = pattern
+                && is_new
+                && !self.is_entitled(tenant, name)
+            {
+                faults.push(Fault::new(format!("/event_types/{n}"), NOT_ENTITLED));
+            }
+        }
         match self.judge_url(&config.url) {
             Ok(url) => config.url = url,
             Err(fault) => faults.insert(0, Fault::new("/url", fault)),
+        }
+        if let Auth::OAuth2(client) = &mut config.auth {
+            match self.judge_url(&client.token_url) {
+                Ok(url) => client.token_url = url,
+                Err(fault) => faults.push(Fault::new("/auth/token_url", fault)),
+            }
         }
         if faults.is_empty() { Ok(config) } else { Err(ServiceError::Invalid(faults)) }
     }
@@ -361,6 +412,7 @@ impl Engine {
         self.check_filters(tenant, no, config.filters.as_deref())?;
         let now = wall();
         let before = self.directory().endpoint_by_no(no);
+        let verification = self.verification_of(before.as_deref(), &config, now)?;
         let secrets = sealed::seal(self.directory().key(), no, version, &config)?;
         let endpoint = Arc::new(Endpoint {
             no,
@@ -369,11 +421,12 @@ impl Engine {
             version,
             doc: config.to_doc()[..].into(),
             secrets: secrets[..].into(),
+            verification: verification.map(Arc::new),
             created_at: before.as_ref().map_or(now, |before| before.created_at),
             updated_at: now,
         });
-        let policy =
-            self.config().policy(config.policy(version, self.profiles(), &self.config().default_schedule));
+        let policy = config.policy(version, self.profiles(), &self.config().default_schedule);
+        let policy = self.config().policy(policy, config.profile.as_str(), endpoint.verification.as_deref());
         let edit = Edit::PutEndpoint {
             no,
             tenant,
@@ -384,21 +437,45 @@ impl Engine {
             at: now,
         };
         let asked = policy.clone();
-        let change = Change { edit, policy: Some(policy) };
-        let is_new = before.is_none();
-        if is_new {
-            self.directory().stage_endpoint(Arc::clone(&endpoint));
+        let mut changes = vec![Change { edit, policy: Some(policy.clone()) }];
+        let was_known = before.as_ref().and_then(|before| before.verification.as_ref());
+        if was_known != endpoint.verification.as_ref() {
+            let doc = endpoint.verification.as_ref().map_or_else(Bytes::new, |known| known.to_doc());
+            changes.push(Change { edit: Edit::PutVerification { no, tenant, doc }, policy: Some(policy) });
         }
-        let made = Arc::clone(&endpoint);
+        let is_new = before.is_none();
+        self.directory().stage_endpoint(Arc::clone(&endpoint));
+        let (made, engine) = (Arc::clone(&endpoint), self.clone());
         let then = move |directory: &Directory, durable: bool| {
             if durable {
+                let is_open = made.verification.as_ref().is_some_and(|known| !known.is_verified());
                 directory.put_endpoint(made);
                 directory.screens().put(tenant, no, &asked);
+                if is_open {
+                    engine.watch(no, AFTER_THE_ANSWER);
+                }
             } else if is_new {
                 directory.remove_endpoint(no);
             }
+            directory.unstage_endpoint(no);
         };
-        self.apply(editing, vec![change], then).await?;
+        self.apply(editing, changes, then).await?;
         self.view(endpoint)
+    }
+
+    /// What is known of whose an endpoint is after a change, where its profile has that proven.
+    fn verification_of(
+        &self,
+        before: Option<&Endpoint>,
+        config: &EndpointConfig,
+        now: Timestamp,
+    ) -> Result<Option<Verification>, ServiceError> {
+        if self.config().challenge(config.profile.as_str()).is_none() {
+            return Ok(None);
+        }
+        let known = before.and_then(|before| Some((before, before.verification.as_ref()?)));
+        let Some((before, known)) = known else { return Ok(Some(Verification::begin(now))) };
+        let stored = PublicConfig::from_stored(&before.doc).map_err(|_| ServiceError::Internal)?;
+        Ok(Some(known.changed(stored.url() != &*config.url, now)))
     }
 }

@@ -5,9 +5,11 @@
 //! surfaces. Everything that decides is in the core; here bytes and time are moved in and out of it.
 #![forbid(unsafe_code)]
 
+mod access;
 mod attempt;
 mod card_guard;
 mod catalogue;
+mod challenge;
 mod clock;
 mod deliveries;
 mod directory;
@@ -17,9 +19,11 @@ pub mod error;
 pub mod events;
 mod feed;
 mod figures;
+mod issued;
 pub mod limits;
 pub mod log;
 mod master_key;
+mod oauth;
 mod operational;
 pub mod overview;
 mod prepared;
@@ -46,12 +50,14 @@ use std::sync::Arc;
 use postrider_core::time::Timestamp;
 use postrider_store::Store;
 
+pub use access::Denied;
 pub use catalogue::EventType;
 pub use directory::{Endpoint, Tenant, Token};
 pub use driver::{EndpointState, EndpointStatus};
-pub use endpoints::EndpointView;
+pub use endpoints::{EndpointView, Ownership};
 pub use feed::Waiter;
 pub use figures::EndpointStats;
+pub use issued::Issued;
 pub use master_key::{DatabaseKey, MasterKeyError, MasterKeySource, unlock};
 pub use postrider_core::tenant::OPERATOR;
 pub use postrider_store::{EventRow, FeedEntry, FeedPage};
@@ -77,6 +83,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: EngineConfig,
     pub(crate) by_hand: limits::ByHand,
+    pub(crate) challenges: challenge::Challenges,
     pub(crate) admission: Admission,
     pub(crate) writer: parking_lot::Mutex<Option<start::WriterThread>>,
 }

@@ -142,6 +142,7 @@ impl Engine {
         let key = tenant.zip(endpoint).map(|(tenant, endpoint)| format!("{tenant}/{endpoint}").into());
         Publication {
             tenant: operator,
+            entitled: true,
             event_type: notice.kind.as_str().into(),
             own_id: Some(notice.event_id(row.position).into()),
             key,

@@ -50,7 +50,7 @@ impl Engine {
             // Removed a moment ago, or in another state.
             let Some(standing) = self.driver().state(endpoint.tenant, endpoint.no) else { continue };
             if filter.state.as_deref().is_none_or(|state| state == standing.state.as_str()) {
-                page.rows.push((tenant, Self::view_as(endpoint, standing)?));
+                page.rows.push((tenant, self.view_as(endpoint, standing)?));
             }
         }
         Ok(page)
@@ -85,6 +85,7 @@ mod tests {
                 id: id.parse().unwrap(),
                 doc: Bytes::new(),
                 profile: Default::default(),
+                integrations: Box::default(),
                 cards: CardPolicy::default(),
                 created_at: at,
                 updated_at: at,
@@ -98,6 +99,7 @@ mod tests {
                     version: 1,
                     doc: Box::default(),
                     secrets: Box::default(),
+                    verification: None,
                     created_at: at,
                     updated_at: at,
                 };

@@ -21,6 +21,7 @@ use rustc_hash::FxHashMap;
 
 use crate::clock;
 use crate::directory::{Directory, Endpoint};
+use crate::oauth::Client;
 use crate::sealed::Unreadable;
 
 /// Parts of the cache, so that endpoints of different parts never wait for each other.
@@ -41,6 +42,8 @@ pub(crate) struct PreparedEndpoint {
     pub(crate) timeout: Duration,
     id: Box<str>,
     tenant: Box<str>,
+    /// Whoever asks for the tokens of its requests, where they need one.
+    pub(crate) client: Option<Arc<Client>>,
     base: HeaderMap,
     own: Format,
     /// Further ones whose headers are sent, each until a time.
@@ -99,18 +102,18 @@ impl PreparedEndpoint {
     /// [`Unprepared`] for secrets that do not open, for a profile that is there no more, and for a stored form that does not
     /// pass today's rules.
     pub(crate) fn new(endpoint: &Endpoint, directory: &Directory) -> Result<Self, Unprepared> {
-        let anywhere = UrlPolicy { allow_loopback: true, allow_private: true, ..UrlPolicy::default() };
         let config = endpoint.opened(directory.key())?;
-        let target =
-            Target::parse(&config.url, &anywhere).map_err(|fault| Unprepared::Unfit(fault.to_string()))?;
+        let target = stored_target(&config.url)?;
         let own = Format::new(&config.profile, &config, directory)?;
         let tenant = directory.tenant_by_no(endpoint.tenant);
         // What is over is over, whatever became of its profile.
         let also = config.also_sign.iter().filter(|also| clock::wall() < also.until);
+        let client = config.auth.oauth2().map(|client| Client::new(endpoint.no, endpoint.version, client));
         Ok(Self {
             version: endpoint.version,
             target: Arc::new(target),
             timeout: config.timeout,
+            client: client.transpose()?.map(Arc::new),
             id: endpoint.id.as_str().into(),
             tenant: tenant.map(|tenant| tenant.id.as_str().into()).unwrap_or_default(),
             base: base_headers(&config, &own)?,
@@ -124,6 +127,13 @@ impl PreparedEndpoint {
     /// How its webhooks look.
     pub(crate) fn profile(&self) -> &Profile {
         &self.own.profile
+    }
+
+    /// The headers of a request that has no body.
+    pub(crate) fn bare_headers(&self) -> HeaderMap {
+        let mut headers = self.base.clone();
+        headers.remove(CONTENT_TYPE);
+        headers
     }
 
     /// Headers and body of one attempt at a time of the wall clock; a test has no sequence.
@@ -184,6 +194,12 @@ impl Format {
     }
 }
 
+/// A stored URL, wherever it leads.
+pub(crate) fn stored_target(url: &str) -> Result<Target, Unprepared> {
+    let anywhere = UrlPolicy { allow_loopback: true, allow_private: true, ..UrlPolicy::default() };
+    Target::parse(url, &anywhere).map_err(|fault| Unprepared::Unfit(fault.to_string()))
+}
+
 /// What every request to an endpoint carries.
 fn base_headers(config: &EndpointConfig, format: &Format) -> Result<HeaderMap, Unprepared> {
     let mut headers = HeaderMap::with_capacity(config.headers.len() + format.names.len() + 3);
@@ -237,11 +253,23 @@ impl Directory {
     /// # Errors
     /// [`Unprepared`]; unless it is gone, the log has said why.
     pub(crate) fn prepared(&self, no: EndpointNo) -> Result<Arc<PreparedEndpoint>, Unprepared> {
+        self.prepared_as(no, 0)
+    }
+
+    /// The same, of that version at least: attempts for one that is on its way to the store go where it says.
+    ///
+    /// # Errors
+    /// As for [`Self::prepared`].
+    pub(crate) fn prepared_as(
+        &self,
+        no: EndpointNo,
+        version: u32,
+    ) -> Result<Arc<PreparedEndpoint>, Unprepared> {
         let part = self.ready().part(no);
-        if let Some(ready) = part.read().get(&no) {
+        if let Some(ready) = part.read().get(&no).filter(|ready| ready.version >= version) {
             return Ok(Arc::clone(ready));
         }
-        let endpoint = self.endpoint_by_no(no).ok_or(Unprepared::Gone)?;
+        let endpoint = self.endpoint_of_version(no, version).ok_or(Unprepared::Gone)?;
         let prepared = PreparedEndpoint::new(&endpoint, self).inspect_err(
             |error| tracing::error!(endpoint = endpoint.id.as_str(), %error, "nothing is delivered to an endpoint"),
         )?;
@@ -299,6 +327,7 @@ mod tests {
             version,
             doc: config.to_doc()[..].into(),
             secrets: sealed(no, version, &config)[..].into(),
+            verification: None,
             created_at: NOW,
             updated_at: NOW,
         })
@@ -359,6 +388,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_its_way_to_the_store_is_ready_for_the_attempts_that_are_for_it() {
+        let directory = directory();
+        let at = |version| directory.prepared_as(EndpointNo(1), version).unwrap().version;
+        directory.put_endpoint(endpoint(1, 1, r#"{"url":"https://a.example/"}"#));
+        let next = endpoint(1, 2, r#"{"url":"https://b.example/"}"#);
+        directory.stage_endpoint(Arc::clone(&next));
+        assert_eq!((at(1), at(2), at(1)), (1, 2, 1));
+        directory.put_endpoint(next);
+        directory.unstage_endpoint(EndpointNo(1));
+        assert_eq!((at(1), at(2)), (2, 2));
+    }
+
+    #[test]
     fn abuse_a106_secrets_of_another_endpoint_or_an_earlier_version_are_not_used() {
         let body = r#"{"url":"https://a.example/","auth":{"type":"bearer","token":"hush"}}"#;
         let directory = directory();
@@ -406,6 +448,7 @@ mod tests {
             updated_at: NOW,
             deleted,
             health: Default::default(),
+            verification: Bytes::new(),
             last_sequence: 0,
             has_pending: deleted,
             blocking: Vec::new(),

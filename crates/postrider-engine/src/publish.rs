@@ -11,11 +11,14 @@ use crate::slice::Slice;
 impl Engine {
     /// Accepts events. The answers come in the order of the items, when everything that is accepted is durable.
     ///
-    /// Each passes the card guard first: nothing that it refuses or hides is queued or stored. Then it is judged by filters,
-    /// which could not be done in the node without keeping everybody waiting.
+    /// Each passes the card guard first: nothing that it refuses or hides is queued or stored. Then it is judged by what its tenant
+    /// may have, and by filters, which could not be done in the node without keeping everybody waiting.
     pub async fn publish(&self, items: Vec<Publication>) -> Vec<Result<Receipt, Refusal>> {
         let mut slice = Slice::begin();
         let (mut items, refused) = self.guard(items, &mut slice).await;
+        for item in &mut items {
+            item.entitled = self.is_entitled(item.tenant, &item.event_type);
+        }
         self.judge(&mut items, &mut slice).await;
         let mut answers = if items.is_empty() { Vec::new() } else { self.accept(items).await };
         // In ascending order, so that each comes to stand where it was.

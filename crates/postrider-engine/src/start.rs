@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postrider_core::card::CardPolicy;
+use postrider_core::challenge::{ChallengeForm, Verification};
 use postrider_core::endpoint::PublicConfig;
 use postrider_core::id::{EndpointNo, Position};
 use postrider_core::node::{Node, NodeConfig, Restored};
@@ -17,6 +18,7 @@ use postrider_dispatch::{Dispatcher, UrlPolicy};
 use postrider_store::{Recovery, Store, StoreError, StoredEndpoint, Writer};
 use rustc_hash::FxHashMap;
 
+use crate::challenge::Challenges;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::driver::Driver;
@@ -58,10 +60,17 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// What the machines need to know of an endpoint, with what the operator has to say about it.
-    pub(crate) fn policy(&self, policy: Policy) -> Policy {
+    /// What the machines need to know of an endpoint, with what the operator has to say about it, and what is known of whose
+    /// it is.
+    pub(crate) fn policy(&self, policy: Policy, profile: &str, known: Option<&Verification>) -> Policy {
+        let verified = self.challenge(profile).is_none() || known.is_some_and(Verification::is_verified);
         // Whether is the profile's to say, when the operator's.
-        Policy { disable_after: policy.disable_after.map(|_| self.disable_after), ..policy }
+        Policy { verified, disable_after: policy.disable_after.map(|_| self.disable_after), ..policy }
+    }
+
+    /// What a profile asks endpoints to prove whose they are.
+    pub(crate) fn challenge(&self, profile: &str) -> Option<&Arc<ChallengeForm>> {
+        self.profiles.get(profile)?.challenge()
     }
 }
 
@@ -125,9 +134,11 @@ impl Engine {
             store,
             config,
             by_hand: ByHand::default(),
+            challenges: Challenges::default(),
             admission: Admission::default(),
             writer,
         }));
+        engine.watch_all();
         tokio::spawn(operational::run(engine.clone()));
         Ok(engine)
     }
@@ -136,6 +147,7 @@ impl Engine {
     /// pending is taken up by the next start.
     pub async fn stop(&self, grace: Duration) {
         let driver = self.driver().clone();
+        self.0.challenges.stop();
         driver.0.machine.lock().node.stop_dispatch();
         let deadline = Instant::now() + grace;
         while driver.0.machine.lock().node.in_flight() > 0 && Instant::now() < deadline {
@@ -222,7 +234,9 @@ fn restored(stored: StoredEndpoint, config: &EngineConfig) -> Result<Restored, S
         let parsed = PublicConfig::from_stored(&stored.doc).map_err(|fault| {
             StoreError::Unusable(format!("endpoint {} cannot be read: {fault}", stored.id))
         })?;
-        config.policy(parsed.policy(stored.version, &config.profiles, &config.default_schedule))
+        let known = Verification::from_stored(&stored.verification);
+        let policy = parsed.policy(stored.version, &config.profiles, &config.default_schedule);
+        config.policy(policy, parsed.profile().as_str(), known.as_ref())
     };
     let blocking = stored
         .blocking
@@ -250,6 +264,7 @@ fn policy_of_removed(version: u32) -> Policy {
         patterns: Vec::new(),
         filters: None,
         enabled: true,
+        verified: true,
         pause_skips: false,
         ordered: false,
         hold_max: Duration::ZERO,

@@ -61,8 +61,9 @@ impl Engine {
         let edit = Edit::PutTenant { no, id: id.as_str().into(), doc: doc.clone(), at: now };
         let created_at = before.as_ref().map_or(now, |before| before.created_at);
         let cards = config.card_policy.over(&self.config().cards);
-        let profile = config.profile.clone();
-        let tenant = Arc::new(Tenant { no, id, doc, profile, cards, created_at, updated_at: now });
+        let (profile, integrations) = (config.profile.clone(), config.integrations.clone().into());
+        let tenant =
+            Arc::new(Tenant { no, id, doc, profile, cards, integrations, created_at, updated_at: now });
         let (made, driver, quotas) = (Arc::clone(&tenant), self.driver().clone(), config.quotas);
         let then = move |directory: &Directory, durable: bool| {
             if durable {

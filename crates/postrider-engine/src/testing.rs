@@ -6,14 +6,15 @@ use bytes::Bytes;
 use postrider_core::event_type::EventTypeConfig;
 use postrider_core::fault::Fault;
 use postrider_core::id::{EndpointNo, IdKind, Position, TenantNo, random_id};
-use postrider_core::node::{Input, Reply};
+use postrider_core::node::{Input, Reply, UNVERIFIED};
 use postrider_core::profile::ProfileName;
 use postrider_core::record::{AttemptRecord, Event, TestRecord, Trigger};
 use postrider_core::schema::Schema;
 
 use crate::card_guard::fault_of_name;
 use crate::catalogue::not_in_catalogue;
-use crate::driver::{RETRY_AFTER, done};
+use crate::driver::{EndpointState, RETRY_AFTER, done};
+use crate::endpoints::NOT_ENTITLED;
 use crate::error::ServiceError;
 use crate::prepared::Unprepared;
 use crate::{Engine, attempt, clock, random};
@@ -26,8 +27,9 @@ impl Engine {
     /// attempt. A success enables an endpoint again that was disabled, and closes its breaker.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Conflict`] if it cannot be made ready;
-    /// [`ServiceError::Invalid`] for a type that holds a card number; [`ServiceError::TooMany`] where tests are asked for too
+    /// [`ServiceError::NotFound`] if the endpoint does not exist; [`ServiceError::Conflict`] if it cannot be made ready, or
+    /// it is not proven whose it is;
+    /// [`ServiceError::Invalid`] for a type that holds a card number, or that the tenant may not have; [`ServiceError::TooMany`] where tests are asked for too
     /// often; [`ServiceError::Overloaded`] if the record could not be written.
     pub async fn test_endpoint(
         &self,
@@ -37,6 +39,13 @@ impl Engine {
     ) -> Result<(Position, AttemptRecord), ServiceError> {
         if let Some(fault) = fault_of_name("/type", event_type) {
             return Err(ServiceError::Invalid(vec![fault]));
+        }
+        if !self.is_entitled(tenant, event_type) {
+            return Err(ServiceError::Invalid(vec![Fault::new("/type", NOT_ENTITLED)]));
+        }
+        let verified = self.driver().state(tenant, endpoint).map(|standing| standing.state);
+        if verified == Some(EndpointState::Unverified) {
+            return Err(ServiceError::Conflict(UNVERIFIED.into()));
         }
         let prepared = self.directory().prepared(endpoint).map_err(|unprepared| match unprepared {
             Unprepared::Gone => ServiceError::NotFound("the endpoint"),

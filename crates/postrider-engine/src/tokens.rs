@@ -10,13 +10,14 @@ use postrider_core::id::{IdKind, random_id};
 use postrider_core::node::Change;
 use postrider_core::record::Edit;
 use postrider_core::secret::Secret;
-use postrider_core::token::{self, TokenConfig};
+use postrider_core::token::{self, Kept, TokenConfig, TokenKind};
 
 use crate::Engine;
 use crate::clock::wall;
 use crate::directory::{Directory, Token};
 use crate::error::ServiceError;
-use crate::{private_file, random};
+use crate::issued::Issued;
+use crate::{access, private_file, random};
 
 /// The id of the operator's own token.
 pub const OPERATOR_TOKEN: &str = "tok_operator";
@@ -72,13 +73,20 @@ pub enum AdminTokenError {
 }
 
 impl Engine {
-    /// The token of that text, if it is valid now. The comparison is of hashes, so that its time says nothing about how
-    /// close a guess came.
+    /// The token of that text, or the one behind that access token, if it is valid now. The comparison is of hashes, so that
+    /// its time says nothing about how close a guess came.
     pub fn authenticate(&self, text: &str) -> Option<Arc<Token>> {
         if text.len() > MAX_TOKEN {
             return None;
         }
+        if text.starts_with(access::PREFIX) {
+            return self.behind_access_token(text);
+        }
         let token = self.directory().token(&token::hash(text))?;
+        // No hash of another kind is one of a text; should it ever be, it is no token for that.
+        if token.config.kind != TokenKind::Bearer {
+            return None;
+        }
         // Tokens without an end need no look at the clock.
         let expired = token.config.expires_at.is_some() && token.config.is_expired(wall());
         (!expired).then_some(token)
@@ -90,12 +98,11 @@ impl Engine {
             && !token.config.is_expired(wall())
     }
 
-    /// Makes a token; its text is given this once.
+    /// Makes a token; what its holder needs is given this once.
     ///
     /// # Errors
     /// [`ServiceError::Invalid`] for a tenant that does not exist, or an end in the past; else as the store fails.
-    pub async fn create_token(&self, config: TokenConfig) -> Result<(Arc<Token>, Secret), ServiceError> {
-        let text = token::generate(random::bytes()?);
+    pub async fn create_token(&self, config: TokenConfig) -> Result<(Arc<Token>, Issued), ServiceError> {
         let editing = self.directory().editing().await;
         let shown = serde_json::Value::Object(config.public_view());
         let mut faults = card::faults_of_configuration(shown.to_string().as_bytes());
@@ -111,8 +118,9 @@ impl Engine {
             return Err(ServiceError::Invalid(faults));
         }
         let id = random_id(IdKind::Token, wall(), u128::from_le_bytes(random::bytes()?));
-        let token = self.put_token(editing, id.into(), token::hash(text.reveal()), config).await?;
-        Ok((token, text))
+        let made = Issued::make(config.kind, &id, self.directory().key())?;
+        let token = self.put_token(editing, id.into(), (made.hash, made.kept), config).await?;
+        Ok((token, made.issued))
     }
 
     /// At most `limit` tokens in order of their ids, after the given one.
@@ -180,20 +188,21 @@ impl Engine {
 
     async fn put_operator_token(&self, hash: [u8; 32]) -> Result<(), ServiceError> {
         let editing = self.directory().editing().await;
-        self.put_token(editing, OPERATOR_TOKEN.into(), hash, TokenConfig::operator()).await.map(drop)
+        let proof = (hash, Kept::Nothing);
+        self.put_token(editing, OPERATOR_TOKEN.into(), proof, TokenConfig::operator()).await.map(drop)
     }
 
     async fn put_token(
         &self,
         editing: crate::directory::Editing,
         id: Box<str>,
-        hash: [u8; 32],
+        (hash, kept): ([u8; 32], Kept),
         config: TokenConfig,
     ) -> Result<Arc<Token>, ServiceError> {
         let at = wall();
-        let change =
-            Change { edit: Edit::PutToken { id: id.clone(), hash, doc: config.to_doc(), at }, policy: None };
-        let token = Arc::new(Token { id, hash, config, created_at: at });
+        let edit = Edit::PutToken { id: id.clone(), hash, doc: config.to_doc(&kept), at };
+        let change = Change { edit, policy: None };
+        let token = Arc::new(Token { id, hash, kept, config, created_at: at });
         let made = Arc::clone(&token);
         let then = move |directory: &Directory, durable: bool| {
             if durable {

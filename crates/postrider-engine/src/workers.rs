@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 /// The threads, or the caller's runtime in their place. Cheap to clone; they end when the last copy is dropped.
 #[derive(Clone, Debug)]
@@ -55,10 +56,10 @@ impl Workers {
         }))
     }
 
-    /// Runs a future on the thread whose turn it is.
-    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a future on the thread whose turn it is; the answer ends it early.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let handles = &self.0.handles;
         let turn = self.0.next.fetch_add(1, Ordering::Relaxed);
-        handles[turn % handles.len()].spawn(future);
+        handles[turn % handles.len()].spawn(future).abort_handle()
     }
 }

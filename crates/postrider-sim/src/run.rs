@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::scenario::Scenario;
 use crate::situation::Situations;
 use crate::told;
-use crate::world::{TraceMode, World, ms, secs};
+use crate::world::{TraceMode, World, ms, runs, secs};
 
 /// What a run is worth: it goes on until so many events were accepted ...
 const EVENTS: usize = 200;
@@ -155,7 +155,7 @@ fn come_to_rest(world: &mut World) {
     world.check_counts();
 }
 
-/// Deliveries that can still end: not those of paused endpoints.
+/// Deliveries that can still end: not those of paused or unverified endpoints.
 fn owed(world: &World) -> usize {
     let ending = world.store.pending.iter().filter(|(no, _)| goes_on(world, **no));
     ending.map(|(_, pending)| pending.len()).sum()
@@ -166,9 +166,9 @@ fn replays_run(world: &World) -> bool {
     replays.any(|(replay, p)| p.state == ReplayState::Running && goes_on(world, replay.endpoint))
 }
 
-/// Whether an endpoint was removed, or is not paused.
+/// Whether an endpoint was removed, or is neither paused nor unverified.
 fn goes_on(world: &World, no: EndpointNo) -> bool {
-    world.stored_policy(no).is_none_or(|policy| policy.enabled)
+    world.stored_policy(no).is_none_or(runs)
 }
 
 fn check_answers(scenario: &Scenario, world: &World) {

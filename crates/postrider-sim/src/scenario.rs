@@ -6,12 +6,13 @@ use postrider_core::id::{EndpointNo, Position, TenantNo};
 use postrider_core::publication::Publication;
 use postrider_core::record::{ErrorKind, KeyHash, Status};
 use postrider_core::replay::Statuses;
+use postrider_core::subscription::Pattern;
 use postrider_core::tenant::Quotas;
 
 use crate::options::Options;
 use crate::situation::Situation;
 use crate::told::OPERATOR;
-use crate::world::{Answer, Mode, TENANT, World, event, missed, ms, secs};
+use crate::world::{Answer, Mode, TENANT, WITHDRAWN, World, event, missed, ms, secs};
 
 /// A tenant without endpoints.
 const NOBODY: TenantNo = TenantNo(4);
@@ -62,6 +63,7 @@ impl Scenario {
         let gone_disables = world.rng.chance(700);
         let disable_after = world.rng.chance(50).then_some(secs(1_800));
         let pause_skips = world.rng.chance(200);
+        let names_withdrawn = world.rng.chance(300);
         world.put_for(no, tenant, |p| {
             p.ordered = ordered;
             p.per_second = per_second;
@@ -70,6 +72,9 @@ impl Scenario {
             p.gone_disables = gone_disables;
             p.disable_after = disable_after;
             p.pause_skips = pause_skips;
+            if names_withdrawn {
+                p.patterns.push(Pattern::Exact(WITHDRAWN.into()));
+            }
             p.schedule = schedule.iter().copied().map(secs).collect();
         });
         let mode = self.mode(world);
@@ -161,6 +166,9 @@ impl Scenario {
     fn item(&self, tenant: TenantNo, world: &mut World) -> (Publication, Option<(u64, u64)>) {
         let key = world.rng.chance(800).then(|| format!("k{}", world.rng.below(self.options.keys)));
         let mut item = Publication { tenant, ..event(key.as_deref()) };
+        if world.rng.chance(30) {
+            (item.event_type, item.entitled) = (WITHDRAWN.into(), false);
+        }
         if world.rng.chance(60) {
             item.expires_at = Some(world.now + ms(world.rng.below(20_000)));
         }
@@ -199,11 +207,12 @@ impl Scenario {
         }
         let rate = world.rng.pick(&[None, None, Some(3), Some(50)]);
         let wide = world.rng.pick(&[1, 2, 16]);
-        let what = world.rng.below(6);
+        let what = world.rng.below(7);
         world.put_for(no, tenant, |p| match what {
             0 | 1 => p.enabled = !p.enabled,
             2 | 3 => p.ordered = !p.ordered,
             4 => p.target += 1,
+            5 => p.verified = !p.verified,
             _ => (p.per_second, p.max_in_flight) = (rate, wide),
         });
     }
@@ -259,7 +268,7 @@ impl Scenario {
         for (no, (tenant, gone)) in (1..).zip(&self.endpoints) {
             world.mode(no, Mode::Always(Answer::ok()));
             if !gone && world.rng.chance(800) {
-                world.put_for(no, *tenant, |p| p.enabled = true);
+                world.put_for(no, *tenant, |p| (p.enabled, p.verified) = (true, true));
             }
         }
     }

@@ -47,11 +47,13 @@ pub enum Situation {
     QuotaUsedUp,
     ScheduleExhausted,
     ToldTheOperator,
+    SkippedUnverified,
+    SkippedNotEntitled,
 }
 
 impl Situation {
     /// All of them, with a sentence each.
-    pub const ALL: [(Self, &'static str); 42] = [
+    pub const ALL: [(Self, &'static str); 44] = [
         (Self::WindowSpilled, "a window spilled"),
         (Self::KeyLargerThanWindow, "a blocked key larger than its window"),
         (Self::KeyOvertaken, "a key's head was overtaken"),
@@ -94,6 +96,8 @@ impl Situation {
         (Self::QuotaUsedUp, "a quota that was used up"),
         (Self::ScheduleExhausted, "a schedule that was exhausted"),
         (Self::ToldTheOperator, "an operational event"),
+        (Self::SkippedUnverified, "an event for an endpoint that was not verified"),
+        (Self::SkippedNotEntitled, "an event of a type that was withdrawn"),
     ];
 }
 

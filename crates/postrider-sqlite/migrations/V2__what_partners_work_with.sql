@@ -61,6 +61,12 @@ CREATE TABLE subjects (
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What is known of whose an endpoint is, as JSON, where it has to be proven.
+CREATE TABLE verifications (
+    endpoint INTEGER PRIMARY KEY,
+    doc      BLOB NOT NULL
+) STRICT;
+
 -- Tests in the log: found by whose they are, newest first.
 CREATE INDEX tests_by_tenant   ON tests (tenant, position);
 CREATE INDEX tests_by_endpoint ON tests (endpoint, position);

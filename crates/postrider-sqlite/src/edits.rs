@@ -55,6 +55,7 @@ fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
                 "UPDATE endpoints SET deleted = 1, secrets = x'', updated_at = ?2 WHERE no = ?1",
                 params![no.0, at],
             )?;
+            conn.execute("DELETE FROM verifications WHERE endpoint = ?1", params![no.0])?;
         }
         Edit::PutHealth { no, health } => {
             conn.execute(
@@ -66,6 +67,12 @@ fn one(conn: &Connection, edit: &Edit, at: i64) -> Res<()> {
                     health.disabled.as_deref()
                 ],
             )?;
+        }
+        Edit::PutVerification { no, doc, .. } if doc.is_empty() => {
+            conn.execute("DELETE FROM verifications WHERE endpoint = ?1", params![no.0])?;
+        }
+        Edit::PutVerification { no, doc, .. } => {
+            conn.execute("INSERT OR REPLACE INTO verifications VALUES (?1, ?2)", params![no.0, &doc[..]])?;
         }
         Edit::PutToken { id, hash, doc, at } => {
             conn.execute(

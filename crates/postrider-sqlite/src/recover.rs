@@ -49,7 +49,8 @@ pub(crate) fn recovery(shared: &Shared) -> Res<Recovery> {
     let conn = view.conn();
     let (mut endpoints, mut removed) = (Vec::new(), Vec::new());
     let mut statement = conn.prepare(
-        "SELECT no, tenant, id, version, doc, secrets, created_at, updated_at, deleted, tripped_at, failing_since, disabled
+        "SELECT no, tenant, id, version, doc, secrets, created_at, updated_at, deleted, tripped_at, failing_since, disabled,
+           (SELECT v.doc FROM verifications v WHERE v.endpoint = no)
          FROM endpoints ORDER BY no",
     )?;
     let mut rows = statement.query([])?;
@@ -115,6 +116,7 @@ fn stored(r: &Row<'_>) -> rusqlite::Result<StoredEndpoint> {
             failing_since: r.get::<_, Option<i64>>(10)?.map(Timestamp::from_micros),
             disabled: r.get::<_, Option<String>>(11)?.map(Into::into),
         },
+        verification: r.get::<_, Option<Vec<u8>>>(12)?.unwrap_or_default().into(),
         last_sequence: 0,
         has_pending: false,
         blocking: Vec::new(),

@@ -112,6 +112,8 @@ pub struct StoredEndpoint {
     pub deleted: bool,
     /// Its health as last recorded.
     pub health: Health,
+    /// What is known of whose it is, as JSON; empty where nothing needs to be.
+    pub verification: Bytes,
     /// The last sequence number given; 0 for none.
     pub last_sequence: u64,
     /// Whether anything is pending.

@@ -164,6 +164,7 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
         default_schedule: config.retry_schedule_s.iter().copied().map(seconds).collect(),
         disable_after: days(config.disable_after_days),
         cards: card_policy(config),
+        // No profile of this version asks for one.
         max_event_bytes: usize::try_from(config.max_event_bytes)?,
         max_batch_bytes: usize::try_from(config.max_batch_bytes)?,
         node,

@@ -13,6 +13,7 @@ mod kinds;
 fn event(data: &str) -> Publication {
     Publication {
         tenant: TenantNo(1),
+        entitled: true,
         event_type: "card.transaction".into(),
         own_id: None,
         key: None,

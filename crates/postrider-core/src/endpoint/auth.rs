@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::headers;
+use super::oauth2::OAuth2;
+use super::terms::JudgeUrl;
 use crate::fields::{is_plain, one_of};
 use crate::json::{self, Detail, Object};
 use crate::profile::BearerForm;
@@ -42,6 +44,8 @@ pub enum Auth {
         /// The key.
         value: Secret,
     },
+    /// A bearer token that an authorization server gives out for a time.
+    OAuth2(Box<OAuth2>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,10 +54,16 @@ enum Kind {
     Basic,
     Bearer,
     ApiKey,
+    OAuth2,
 }
 
-const KINDS: [(&str, Kind); 4] =
-    [("none", Kind::None), ("basic", Kind::Basic), ("bearer", Kind::Bearer), ("api_key", Kind::ApiKey)];
+const KINDS: [(&str, Kind); 5] = [
+    ("none", Kind::None),
+    ("basic", Kind::Basic),
+    ("bearer", Kind::Bearer),
+    ("api_key", Kind::ApiKey),
+    ("oauth2", Kind::OAuth2),
+];
 
 impl Auth {
     /// The name of the scheme in the API.
@@ -63,10 +73,12 @@ impl Auth {
             Self::Basic { .. } => "basic",
             Self::Bearer { .. } => "bearer",
             Self::ApiKey { .. } => "api_key",
+            Self::OAuth2(_) => "oauth2",
         }
     }
 
-    /// The header that it adds to each request: name and value.
+    /// The header that it adds to each request: name and value. None with [`Self::OAuth2`], whose tokens are not known
+    /// in advance.
     ///
     /// ```
     /// use postrider_core::endpoint::Auth;
@@ -77,7 +89,7 @@ impl Auth {
     /// ```
     pub fn header(&self) -> Option<(Box<str>, Secret)> {
         match self {
-            Self::None => None,
+            Self::None | Self::OAuth2(_) => None,
             Self::Basic { username, password } => {
                 let pair = Secret::of(&[username, ":", password.reveal()]);
                 let encoded = Zeroizing::new(STANDARD.encode(pair.reveal()));
@@ -101,12 +113,13 @@ impl Auth {
     }
 
     /// The credential and the field that holds it.
-    pub(super) const fn credential(&self) -> Option<(&'static str, &Secret)> {
+    pub(super) fn credential(&self) -> Option<(&'static str, &Secret)> {
         match self {
             Self::None => None,
             Self::Basic { password, .. } => Some(("password", password)),
             Self::Bearer { token } => Some(("token", token)),
             Self::ApiKey { value, .. } => Some(("value", value)),
+            Self::OAuth2(client) => Some((OAuth2::CREDENTIAL, &client.client_secret)),
         }
     }
 
@@ -116,6 +129,7 @@ impl Auth {
             "basic" => Some("password"),
             "bearer" => Some("token"),
             "api_key" => Some("value"),
+            "oauth2" => Some(OAuth2::CREDENTIAL),
             _ => None,
         }
     }
@@ -124,14 +138,23 @@ impl Auth {
     pub(super) fn to_public(&self) -> Map<String, Value> {
         let mut public = Map::from_iter([("type".to_owned(), json!(self.kind()))]);
         match self {
-            Self::Basic { username, .. } => public.insert("username".into(), json!(username)),
-            Self::ApiKey { header, .. } => public.insert("header".into(), json!(header)),
-            Self::None | Self::Bearer { .. } => None,
-        };
+            Self::None | Self::Bearer { .. } => {}
+            Self::Basic { username, .. } => drop(public.insert("username".into(), json!(username))),
+            Self::ApiKey { header, .. } => drop(public.insert("header".into(), json!(header))),
+            Self::OAuth2(client) => client.add_public(&mut public),
+        }
         public
     }
 
-    pub(super) fn read(object: &mut Object<'_>) -> Option<Self> {
+    /// The client, where tokens are fetched.
+    pub fn oauth2(&self) -> Option<&OAuth2> {
+        match self {
+            Self::OAuth2(client) => Some(client),
+            _ => None,
+        }
+    }
+
+    pub(super) fn read(object: &mut Object<'_>, judge: &JudgeUrl<'_>) -> Option<Self> {
         match object.required("type", |v| one_of(v, &KINDS)) {
             Some(Kind::None) => Some(Self::None),
             Some(Kind::Basic) => {
@@ -145,9 +168,12 @@ impl Auth {
                 let value = object.required("value", token);
                 header.zip(value).map(|(header, value)| Self::ApiKey { header, value })
             }
+            Some(Kind::OAuth2) => OAuth2::read(object, judge).map(|client| Self::OAuth2(Box::new(client))),
             None => {
                 // Which fields belong to it cannot be known, so none is called unknown that belongs to any.
-                for name in ["username", "password", "token", "header", "value"] {
+                for name in
+                    ["username", "password", "token", "header", "value"].into_iter().chain(OAuth2::FIELDS)
+                {
                     object.optional(name, |_| Ok(()));
                 }
                 None

@@ -17,7 +17,8 @@ impl EndpointConfig {
     ///
     /// # Errors
     /// See [`ParseError`]; also a fault at `/auth` where the URL moves to another scheme, host or port and the
-    /// credential does not come with it, and at `/secret` where it is to be removed.
+    /// credential does not come with it, likewise at `/auth/client_secret` where the token URL does, and at `/secret`
+    /// where it is to be removed.
     pub fn apply_patch(&self, body: &[u8]) -> Result<Self, ParseError> {
         self.apply_patch_judged(body, &Terms::standard())
     }
@@ -85,17 +86,8 @@ impl EndpointConfig {
             Err(other) => return Err(other),
         };
         // Judged beside other faults too: whoever mends those should not meet this one only then.
-        let written = whole.get("url").and_then(Document::as_str);
-        let url = next.as_ref().map_or(written.as_deref(), |next| Some(&next.url));
-        let field = auth_type(whole).and_then(|kind| Auth::credential_field(&kind));
-        if let (Some(url), Some(field)) = (url, field)
-            && moved(&self.url, url)
-            && given.get("auth").and_then(|auth| auth.get(field)?.as_str()).is_none()
-            && !faults.iter().any(|fault| fault.pointer.starts_with("/auth"))
-        {
-            let detail =
-                format!("the URL moves to another host: give auth with its {field} again, or type none");
-            faults.push(Fault::new("/auth", detail));
+        if !faults.iter().any(|fault| fault.pointer.starts_with("/auth")) {
+            faults.extend(self.credential_left_behind(whole, given, next.as_ref()));
         }
         faults.truncate(MAX_FAULTS);
         match next {
@@ -107,6 +99,29 @@ impl EndpointConfig {
             }
             _ => Err(ParseError::Faults(faults)),
         }
+    }
+
+    /// The fault of a change that would bring the stored credential, or what is had for it, to another host.
+    fn credential_left_behind(&self, whole: &Members, given: &Members, next: Option<&Self>) -> Option<Fault> {
+        let auth = whole.get("auth");
+        let field = auth_type(whole).and_then(|kind| Auth::credential_field(&kind))?;
+        if given.get("auth").and_then(|auth| auth.get(field)?.as_str()).is_some() {
+            return None;
+        }
+        let written = whole.get("url").and_then(Document::as_str);
+        let url = next.map_or(written.as_deref(), |next| Some(&next.url));
+        if url.is_some_and(|url| moved(&self.url, url)) {
+            let detail =
+                format!("the URL moves to another host: give auth with its {field} again, or type none");
+            return Some(Fault::new("/auth", detail));
+        }
+        let written = auth.and_then(|auth| auth.get("token_url")?.as_str());
+        let token_url = next.map_or(written.as_deref(), |next| Some(&next.auth.oauth2()?.token_url));
+        let before = self.auth.oauth2()?;
+        token_url.is_some_and(|url| moved(&before.token_url, url)).then(|| {
+            let detail = "is needed again, since the token URL moves to another host";
+            Fault::new(format!("/auth/{field}"), detail)
+        })
     }
 }
 

@@ -48,7 +48,12 @@ impl PublicConfig {
         EndpointConfig::merged(doc, stand_ins).map(Self)
     }
 
-    /// What the machines need to know of it.
+    /// Where deliveries go.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// What the machines need to know of it, apart from whether it is proven whose it is.
     pub fn policy(&self, version: u32, profiles: &Profiles, default_schedule: &Arc<[Duration]>) -> Policy {
         self.0.policy(version, profiles, default_schedule)
     }

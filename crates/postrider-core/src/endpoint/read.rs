@@ -66,8 +66,8 @@ pub(super) fn config(text: &str, source: &Source<'_>) -> Result<EndpointConfig, 
 
 fn fields(object: &mut Object<'_>, source: &Source<'_>) -> Option<EndpointConfig> {
     let terms = source.terms();
-    let judge = |url: Box<str>| terms.map_or(Ok(url.clone()), |terms| (terms.judge_url)(&url));
-    let url = object.required("url", |value| judge(url(value)?));
+    let judge = |url: &str| terms.map_or_else(|| Ok(url.into()), |terms| (terms.judge_url)(url));
+    let url = object.required("url", |value| judge(&url(value)?));
     let name = name(object);
     let description = object.optional("description", |v| plain_text(v, MAX_DESCRIPTION_CHARS)).map(Box::from);
     let event_types = object
@@ -75,7 +75,7 @@ fn fields(object: &mut Object<'_>, source: &Source<'_>) -> Option<EndpointConfig
         .unwrap_or_else(|| vec![Pattern::All]);
     let filters = object.object("filters", Filters::read).map(Arc::new);
     let enabled = object.optional("enabled", json::boolean).unwrap_or(true);
-    let auth = object.object("auth", Auth::read).unwrap_or_default();
+    let auth = object.object("auth", |auth| Auth::read(auth, &judge)).unwrap_or_default();
     let profile = profile(object, terms);
     let known =
         profile.as_ref().and_then(|name| terms?.profiles.get(name.as_str())).map(|profile| &**profile);
@@ -187,7 +187,7 @@ fn secret(
     Some(made)
 }
 
-fn url(value: &RawValue) -> Result<Box<str>, Detail> {
+pub(super) fn url(value: &RawValue) -> Result<Box<str>, Detail> {
     let text = json::string(value)?;
     if text.is_empty() || text.len() > MAX_URL_BYTES || !is_plain(&text) {
         return Err(format!("must be a URL of at most {MAX_URL_BYTES} bytes").into());

@@ -28,6 +28,14 @@ fn replace(config: &EndpointConfig, body: Value) -> Result<EndpointConfig, Parse
     config.replace_judged(body.to_string().as_bytes(), &Terms::standard())
 }
 
+fn oauth2(rest: Value) -> Value {
+    let mut auth = json!({
+        "type": "oauth2", "token_url": "https://login.example/token", "client_id": "ada", "client_secret": "hunter2",
+    });
+    rest.as_object().unwrap().iter().for_each(|(name, value)| auth[name] = value.clone());
+    auth
+}
+
 fn full() -> EndpointConfig {
     create(&json!({
         "url": URL, "name": "till", "description": "the shop's till", "event_types": ["card.*", "account.topup"],
@@ -63,6 +71,10 @@ fn it_is_stored_in_two_documents_and_read_back() {
         Auth::Basic { username: "ada".into(), password: crate::secret::Secret::new("hunter2") },
         Auth::Bearer { token: crate::secret::Secret::new("hunter2") },
         Auth::ApiKey { header: "X-Key".into(), value: crate::secret::Secret::new("hunter2") },
+        create(&with("auth", oauth2(json!({})))).unwrap().auth,
+        create(&with("auth", oauth2(json!({"scope": "a b", "audience": "c", "credentials_in": "basic"}))))
+            .unwrap()
+            .auth,
     ] {
         endpoint.auth = auth;
         let mut rotated = endpoint.clone();
@@ -391,7 +403,7 @@ fn abuse_a36_a93_headers_and_credentials_cannot_split_or_reroute_a_request() {
         (key("X-Forwarded-For", "x"), "/auth/header"),
         (key("webhook-signature", "x"), "/auth/header"),
         (key("X-Key", "a\r\nHost: b"), "/auth/value"),
-        (json!({"type": "oauth2", "token_url": "https://a"}), "/auth/type"),
+        (json!({"type": "oauth1", "token_url": "https://a"}), "/auth/type"),
         (json!({}), "/auth/type"),
         (json!("none"), "/auth"),
     ] {
@@ -536,6 +548,81 @@ fn abuse_a92_a_url_that_moves_needs_the_credential_again() {
     }
     let open = create(&json!({ "url": URL })).unwrap();
     assert!(patch(&open, json!({"url": "https://other.example"})).is_ok());
+}
+
+#[test]
+fn the_client_of_an_authorization_server_is_read_shown_and_changed() {
+    let endpoint = create(&with("auth", oauth2(json!({"scope": "hooks", "audience": "till"})))).unwrap();
+    let shown = |endpoint: &EndpointConfig| json!(endpoint.public_view())["auth"].clone();
+    let all = json!({
+        "type": "oauth2", "token_url": "https://login.example/token", "client_id": "ada", "client_secret_set": true,
+        "scope": "hooks", "audience": "till", "credentials_in": "body",
+    });
+    assert_eq!(shown(&endpoint), all);
+    assert!(endpoint.auth.header().is_none() && !format!("{endpoint:?}").contains("hunter2"));
+    let changed = patch(&endpoint, json!({"auth": {"scope": null, "credentials_in": "basic"}})).unwrap();
+    let mut expected = all;
+    expected.as_object_mut().unwrap().remove("scope");
+    expected["credentials_in"] = json!("basic");
+    assert_eq!(shown(&changed), expected);
+    assert!(changed.secrets().contains("hunter2"));
+    for (auth, at) in [
+        (json!({"token_url": null}), "/auth/token_url"),
+        (json!({"client_id": ""}), "/auth/client_id"),
+        (json!({"client_id": "a\nb"}), "/auth/client_id"),
+        (json!({"client_secret": "a\r\nb"}), "/auth/client_secret"),
+        (json!({"client_secret": null}), "/auth/client_secret"),
+        (json!({"scope": "a\u{0}"}), "/auth/scope"),
+        (json!({"audience": 7}), "/auth/audience"),
+        (json!({"credentials_in": "query"}), "/auth/credentials_in"),
+        (json!({"token": "t"}), "/auth/token"),
+    ] {
+        assert_eq!(pointers(create(&with("auth", oauth2(auth.clone())))), [at], "{auth}");
+    }
+    let headers = json!({"url": URL, "auth": oauth2(json!({})), "headers": {"Authorization": "x"}});
+    assert_eq!(pointers(create(&headers)), ["/headers/Authorization"]);
+}
+
+#[test]
+fn abuse_a92_a_token_url_that_moves_needs_the_client_secret_again() {
+    let endpoint = create(&with("auth", oauth2(json!({})))).unwrap();
+    let moved = "https://evil.example/token";
+    for (change, refused) in [
+        (json!({"auth": {"token_url": "https://LOGIN.example/other"}}), None),
+        (json!({"auth": {"token_url": moved}}), Some("/auth/client_secret")),
+        (json!({"auth": {"token_url": moved, "client_secret": null}}), Some("/auth/client_secret")),
+        (json!({"auth": {"token_url": moved, "client_secret": "again"}}), None),
+        (json!({"auth": {"type": "none"}}), None),
+        // The token would go where it is not meant to.
+        (json!({"url": "https://evil.example/"}), Some("/auth")),
+        (json!({"url": "https://evil.example/", "auth": {"token_url": moved}}), Some("/auth")),
+        (json!({"url": "https://evil.example/", "auth": {"client_secret": "again"}}), None),
+    ] {
+        let changed = patch(&endpoint, change.clone());
+        match refused {
+            Some(at) => assert_eq!(pointers(changed), [at], "{change}"),
+            None => assert!(changed.is_ok(), "{change}"),
+        }
+    }
+    let put = |token_url: &str, secret: Value| {
+        let auth = oauth2(json!({"token_url": token_url, "client_secret": secret}));
+        replace(&endpoint, with("auth", auth))
+    };
+    assert_eq!(pointers(put(moved, Value::Null)), ["/auth/client_secret"]);
+    assert!(put(moved, json!("again")).is_ok());
+    assert!(put("https://login.example/new", Value::Null).unwrap().secrets().contains("hunter2"));
+    // Whoever sends the requests judges where tokens are asked for, too.
+    let judge = |url: &str| match url {
+        "https://10.0.0.1/" => Err("must not be a private address".into()),
+        url => Ok(url.to_ascii_lowercase().into()),
+    };
+    let terms = Terms { judge_url: &judge, ..Terms::standard() };
+    let auth = oauth2(json!({"token_url": "https://10.0.0.1/"}));
+    let body = json!({"url": "https://10.0.0.1/", "auth": auth}).to_string();
+    assert_eq!(
+        pointers(EndpointConfig::parse_create_judged(body.as_bytes(), FRESH, &terms)),
+        ["/url", "/auth/token_url"]
+    );
 }
 
 #[test]

@@ -311,6 +311,13 @@ impl<R> Node<R> {
                     .put_endpoint(*no, *tenant, policy, now, common);
                 self.poke((*tenant, *no), now);
             }
+            (Edit::PutVerification { no, tenant, .. }, Some(policy)) => {
+                let shard = &mut self.shards[usize::from(ShardNo::of(*tenant).0)];
+                if shard.slots.get(no).is_some_and(|slot| !slot.deleted) {
+                    shard.put_endpoint(*no, *tenant, policy, now, common);
+                    self.poke((*tenant, *no), now);
+                }
+            }
             (Edit::DeleteEndpoint { no }, _) => {
                 // The edit does not name the tenant; numbers are unique over all shards.
                 for shard in &mut self.shards {
@@ -468,7 +475,9 @@ impl<R> Node<R> {
         let mut touched: Vec<Owner> =
             group.updates.iter().map(|u| (u.delivery.tenant, u.delivery.endpoint)).collect();
         touched.extend(group.edits.iter().filter_map(|edit| match edit {
-            Edit::PutEndpoint { no, tenant, .. } => Some((*tenant, *no)),
+            Edit::PutEndpoint { no, tenant, .. } | Edit::PutVerification { no, tenant, .. } => {
+                Some((*tenant, *no))
+            }
             Edit::PutReplay { replay, .. } => Some((replay.tenant, replay.endpoint)),
             _ => None,
         }));

@@ -43,7 +43,7 @@ pub enum Input<R> {
 pub struct Change {
     /// What the store is to keep.
     pub edit: Edit,
-    /// With [`Edit::PutEndpoint`]: the endpoint's policy.
+    /// With [`Edit::PutEndpoint`] and [`Edit::PutVerification`]: the endpoint's policy.
     pub policy: Option<Policy>,
 }
 
@@ -197,6 +197,8 @@ pub struct Attempt {
     pub run: u16,
     /// What brought it about.
     pub trigger: Trigger,
+    /// The version of the endpoint that it is for, at least: it may be on its way to the store still.
+    pub endpoint_version: u32,
 }
 
 /// An answer.
@@ -257,6 +259,8 @@ pub struct Standing {
 pub enum State {
     /// Deliveries are attempted.
     Active,
+    /// It is not proven whose it is.
+    Unverified,
     /// Switched off by its owner.
     Paused,
     /// The breaker is open.
@@ -273,12 +277,13 @@ pub enum State {
 
 impl State {
     /// The names of all states.
-    pub const NAMES: [&str; 4] = ["active", "paused", "tripped", "disabled"];
+    pub const NAMES: [&str; 5] = ["active", "unverified", "paused", "tripped", "disabled"];
 
     /// The name used in the API.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Unverified => "unverified",
             Self::Paused => "paused",
             Self::Tripped { .. } => "tripped",
             Self::Disabled { .. } => "disabled",

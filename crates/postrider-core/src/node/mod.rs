@@ -23,7 +23,7 @@ pub use self::input::{
     Attempt, Change, Counts, Directive, Effects, Finished, Input, Load, PageRead, ReplayAsk, Reply, Restored,
     Standing, State, Wanted, What,
 };
-pub use crate::shard::{CHANGING, NOT_RUNNING};
+pub use crate::shard::{CHANGING, NOT_RUNNING, UNVERIFIED};
 
 use self::commit::Intake;
 use crate::id::{EndpointNo, Position, SHARDS, ShardNo, TenantNo};

@@ -1,11 +1,10 @@
 //! Reading a profile's declaration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{
-    Acknowledged, BearerForm, ChallengeForm, DeliveryRules, IdForm, Profile, ProfileName, SecretRule,
-};
+use super::{Acknowledged, BearerForm, DeliveryRules, IdForm, Profile, ProfileName, SecretRule, challenge};
 use crate::endpoint::{DEFAULT_TIMEOUT_MS, MAX_SCHEDULE_STEPS, SCHEDULE_STEP_S, TIMEOUT_MS};
 use crate::fields::{MAX_DESCRIPTION_CHARS, one_of, plain_text};
 use crate::json::{self, Object};
@@ -22,7 +21,7 @@ pub(super) fn profile(name: ProfileName, text: &str, object: &mut Object<'_>) ->
     });
     let forms = [("native", IdForm::Native), ("uuid", IdForm::Uuid), ("integer", IdForm::Integer)];
     let ids = object.optional("ids", |v| one_of(v, &forms)).unwrap_or_default();
-    let challenge = object.object("challenge", ChallengeForm::read);
+    let challenge = object.object("challenge", challenge::read);
     let catalogs = [("open", false), ("closed", true)];
     let closed =
         object.optional("catalog", |v| one_of(v, &catalogs)).unwrap_or(name.as_str() != super::STANDARD);
@@ -47,7 +46,7 @@ pub(super) fn profile(name: ProfileName, text: &str, object: &mut Object<'_>) ->
         delivery: delivery.unwrap_or_else(defaults),
         bearer: bearer.unwrap_or_default(),
         ids,
-        challenge,
+        challenge: challenge.map(Arc::new),
         closed,
         types: BTreeMap::new(),
     })

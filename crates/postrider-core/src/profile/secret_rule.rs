@@ -143,7 +143,7 @@ impl SecretRule {
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub(crate) fn key(&self, secret: &SigningSecret) -> Result<Zeroizing<Vec<u8>>, Detail> {
+    pub fn key(&self, secret: &SigningSecret) -> Result<Zeroizing<Vec<u8>>, Detail> {
         let text = secret.reveal();
         let encoded = text.strip_prefix(&*self.prefix).unwrap_or(text);
         let key = match self.form {

@@ -8,6 +8,17 @@ use super::{Shard, Slot};
 use crate::filter::{Facts, Filters, Judged};
 use crate::id::{EndpointNo, TenantNo};
 use crate::matching::{Candidate, Hold, Outlook};
+use crate::subscription::names;
+
+/// Takes out the endpoints that do not name a type itself, which their tenant may not have: a wildcard stands for what is
+/// allowed. What is named was allowed once, and is told to be skipped.
+pub(crate) fn keep_naming(
+    matching: &mut Vec<EndpointNo>,
+    slots: &FxHashMap<EndpointNo, Slot>,
+    event_type: &str,
+) {
+    matching.retain(|no| slots.get(no).is_some_and(|slot| names(&slot.policy.patterns, event_type)));
+}
 
 /// Takes out of those that want its type the endpoints whose filters an event does not pass. What was judged before stays so
 /// where the endpoint is still of the version that was asked; the others are asked now. Returns how many looks that took: one

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 pub(crate) use lane::Held;
 pub use replay::NOT_RUNNING;
-pub use request::CHANGING;
+pub use request::{CHANGING, UNVERIFIED};
 pub(crate) use slot::{Entry, Slot, Spill, lane_of};
 pub(crate) use start::Readiness;
 
@@ -206,6 +206,9 @@ impl Shard {
         let mut deliveries = Vec::new();
         if let Some(tenant) = tenant {
             tenant.subscriptions.matching(&event.event_type, &mut self.matching);
+            if !publication.entitled {
+                judge::keep_naming(&mut self.matching, &self.slots, &event.event_type);
+            }
             if tenant.filters() {
                 let (attributes, data) = (&event.attributes, &event.data);
                 *looks += judge::keep_passing(
@@ -223,7 +226,11 @@ impl Shard {
                 deliveries.push(Owed {
                     endpoint: *no,
                     sequence: slot.sequence,
-                    start: slot.receive(key, position, backlog_max),
+                    start: if publication.entitled {
+                        slot.receive(key, position, backlog_max)
+                    } else {
+                        Start::Skipped(Reason::NotEntitled)
+                    },
                 });
             }
         }
@@ -236,6 +243,7 @@ impl Shard {
         let slot = self.slots.get(&no).filter(|s| !s.deleted)?;
         let state = match (&slot.disabled, slot.breaker.retry_at().map(|at| at.max(slot.hold_until))) {
             (Some(reason), _) => State::Disabled { reason: reason.to_string() },
+            (None, _) if !slot.policy.verified => State::Unverified,
             (None, _) if !slot.policy.enabled => State::Paused,
             (None, Some(retry_at)) => State::Tripped { retry_at },
             (None, None) => State::Active,
@@ -254,6 +262,8 @@ impl Slot {
     fn skips(&self, backlog_max: u64) -> Option<Reason> {
         if self.disabled.is_some() {
             Some(Reason::EndpointDisabled)
+        } else if !self.policy.verified {
+            Some(Reason::Unverified)
         } else if !self.policy.enabled && self.policy.pause_skips {
             Some(Reason::Paused)
         } else if self.pending.get() >= backlog_max {

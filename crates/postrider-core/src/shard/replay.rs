@@ -8,8 +8,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::Shard;
 use super::slot::{Entry, Slot, lane_of};
+use super::{Shard, UNVERIFIED};
 use crate::id::{EndpointNo, Position, TenantNo};
 use crate::mutation::{self, Mutation};
 use crate::node::common::Common;
@@ -343,6 +343,9 @@ impl Shard {
             .ok_or("the endpoint does not exist any more")?;
         if slot.disabled.is_some() {
             return Err("the endpoint is disabled: test it successfully first");
+        }
+        if !slot.policy.verified {
+            return Err(UNVERIFIED);
         }
         if slot.replays.running() >= JOBS_ENDPOINT {
             return Err("four replays of this endpoint run: wait for one to end, or cancel one");

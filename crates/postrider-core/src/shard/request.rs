@@ -12,6 +12,9 @@ use crate::time::Timestamp;
 /// The answer where what the caller read is not up to date any more; reading again helps.
 pub const CHANGING: &str = "the delivery is changing right now: try again";
 
+/// The answer where it is not proven whose the endpoint is.
+pub const UNVERIFIED: &str = "the endpoint is not verified: run its challenge first";
+
 /// The answer where a key's order would be broken.
 const WAITS: &str = "the delivery waits for an earlier one with its key";
 
@@ -36,6 +39,9 @@ impl Shard {
             .ok_or("the endpoint does not exist any more")?;
         if slot.disabled.is_some() {
             return Err("the endpoint is disabled: test it successfully first");
+        }
+        if !slot.policy.verified {
+            return Err(UNVERIFIED);
         }
         if !slot.policy.enabled {
             return Err("the endpoint is paused: enable it first");

@@ -234,10 +234,10 @@ impl Slot {
         }
     }
 
-    /// Whether its owner wants deliveries now.
+    /// Whether its owner wants deliveries now, and it is known to be its owner.
     pub(crate) fn running(&self) -> bool {
         let enabled = self.policy.enabled || mutation::has(Mutation::PauseIgnored);
-        enabled && self.ended().is_none() && self.ordered == self.policy.ordered
+        enabled && self.policy.verified && self.ended().is_none() && self.ordered == self.policy.ordered
     }
 
     /// Whether what is due soon can be used soon: not while it is paused or tripped, or asked to be left alone.

@@ -121,6 +121,7 @@ impl Slot {
             number: entry.progress.attempts + 1,
             run: entry.progress.run,
             trigger,
+            endpoint_version: self.policy.version,
         };
         Some((entry, attempt))
     }

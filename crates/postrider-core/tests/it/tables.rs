@@ -317,6 +317,54 @@ fn a_pause_holds_what_comes_and_a_resume_delivers_it() {
 }
 
 #[test]
+fn what_comes_while_it_is_not_proven_whose_an_endpoint_is_is_skipped_and_what_it_was_owed_waits() {
+    let mut w = with_endpoint(|_| {});
+    w.mode(1, Mode::Always(Answer::status(500)));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1));
+    assert_eq!(w.starts.len(), 1);
+    // It moves: nothing goes to a URL of which nothing is proven.
+    w.put(1, |p| (p.verified, p.target) = (false, 2));
+    w.publish(vec![event(None)]);
+    run(&mut w, secs(1_000));
+    assert_eq!(w.starts.len(), 1);
+    assert_eq!(w.node.standing(TENANT, EndpointNo(1)).unwrap().state, State::Unverified);
+    assert_eq!(w.store.rows.values().last().unwrap().reason, Some(Reason::Unverified));
+    w.mode(1, Mode::Always(Answer::ok()));
+    w.put(1, |p| p.verified = true);
+    run(&mut w, secs(1));
+    let status: Vec<_> = w.store.rows.values().map(|row| row.status).collect();
+    assert_eq!(status, [Status::Succeeded, Status::Skipped]);
+}
+
+#[test]
+fn a_type_that_its_tenant_may_not_have_is_skipped_where_it_is_named_and_not_covered_by_wildcards() {
+    let mut w = with_endpoint(|p| p.patterns = vec![Pattern::parse("card.used").unwrap()]);
+    w.put(2, |p| p.patterns = vec![Pattern::parse("card.*").unwrap()]);
+    w.put(3, |_| {});
+    let both = ["card.used", "card.*"].map(|text| Pattern::parse(text).unwrap());
+    w.put(4, |p| p.patterns = both.into());
+    run(&mut w, secs(1));
+    let withdrawn = Publication { entitled: false, ..event(None) };
+    let call = w.publish(vec![withdrawn, event(None)]);
+    run(&mut w, secs(1));
+    let owed: Vec<usize> = published(&w, call).iter().map(|r| r.as_ref().unwrap().deliveries).collect();
+    assert_eq!(owed, [0, 4]);
+    let rows = |no: u32| -> Vec<_> {
+        let of = w.store.rows.values().filter(|row| row.delivery.endpoint == EndpointNo(no));
+        of.map(|row| (row.delivery.sequence, row.reason)).collect()
+    };
+    for (no, expected) in [
+        (1, vec![(1, Some(Reason::NotEntitled)), (2, None)]),
+        (2, vec![(1, None)]),
+        (3, vec![(1, None)]),
+        (4, vec![(1, Some(Reason::NotEntitled)), (2, None)]),
+    ] {
+        assert_eq!(rows(no), expected, "endpoint {no}");
+    }
+}
+
+#[test]
 fn a_full_backlog_skips_and_keeps_the_sequence_gapless() {
     let mut w = World::new(3, NodeConfig { backlog_max: 3, ..NodeConfig::default() });
     w.put(1, |p| p.enabled = false);
@@ -468,7 +516,7 @@ fn who_asks_is_told_whom_an_event_would_be_owed_to_and_what_would_become_of_it()
         let sample = Sample::parse(body.as_bytes()).unwrap();
         let candidates = w.node.candidates(TENANT, &sample.event_type, &numbers);
         let judged = |candidate: Option<Candidate>| {
-            let judged = matching::judge(&sample, &[candidate?]);
+            let judged = matching::judge(&sample, true, &[candidate?]);
             Some(format!("{} {}", judged[0].matches, judged[0].reason))
         };
         candidates.into_iter().map(|candidate| judged(candidate).unwrap_or("unknown".into())).collect()

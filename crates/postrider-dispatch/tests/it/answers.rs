@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use postrider_dispatch::{FailureKind, MAX_KEPT_BODY, MAX_KEPT_HEADERS, Report};
+use postrider_dispatch::{FailureKind, MAX_BODY_READ, MAX_KEPT_BODY, MAX_KEPT_HEADERS, Report, Request};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
-use crate::support::{LONG, always, loopback, post_to, read_request, receive, wait_for_close};
+use crate::support::{
+    LONG, always, dev_policy, loopback, post, post_to, read_request, receive, wait_for_close,
+};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -152,6 +154,10 @@ async fn abuse_a41_a_body_in_many_pieces_is_kept_in_order_up_to_4_kib() {
     let response = post_to(&loopback(), receiver, LONG).await.result.unwrap();
     assert_eq!(response.body, expected);
     assert!(response.body_truncated);
+    let url = format!("http://{receiver}/");
+    let more = Request { keep_body: MAX_BODY_READ, ..post(&url, &dev_policy(), LONG) };
+    let response = loopback().send(more).await.result.unwrap();
+    assert_eq!((response.body.len(), response.body_truncated), (6_000, false), "more where it is asked for");
 }
 
 #[tokio::test]

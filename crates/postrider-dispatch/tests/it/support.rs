@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use postrider_dispatch::resolve::{Answer, BoxFuture, ResolveError};
 use postrider_dispatch::{
-    Dial, DispatchConfig, Dispatcher, Report, Request, Resolve, Target, TcpDial, UrlPolicy,
+    Dial, DispatchConfig, Dispatcher, MAX_KEPT_BODY, Report, Request, Resolve, Target, TcpDial, UrlPolicy,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -162,6 +162,7 @@ pub(crate) fn post(url: &str, policy: &UrlPolicy, timeout: Duration) -> Request 
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"{\"hello\":1}"),
         timeout,
+        keep_body: MAX_KEPT_BODY,
     }
 }
 

@@ -174,6 +174,7 @@ impl Stand {
 pub(crate) fn publication(tenant: TenantNo, id: &str) -> Publication {
     Publication {
         tenant,
+        entitled: true,
         event_type: "card.transaction".into(),
         own_id: Some(id.into()),
         key: None,

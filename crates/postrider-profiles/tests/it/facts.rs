@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use postrider_core::challenge::Proof;
 use postrider_core::endpoint::Auth;
-use postrider_core::profile::{BearerForm, IdForm, Profile, Proof, Rotates};
+use postrider_core::profile::{BearerForm, IdForm, Profile, Rotates};
 use postrider_core::secret::{Secret, SigningSecret};
 use postrider_profiles::built_in;
 

@@ -266,7 +266,7 @@ pub(super) async fn find_matches(
     security(("token" = ["webhooks-write"])),
     params(schema::InTenant, schema::OfEndpoint), request_body = schema::TestSpec, responses(
     (status = 200, description = "The attempt, whatever came of it", body = AttemptBody),
-    (status = 409, description = "The endpoint cannot be made ready, `detail` says why."),
+    (status = 409, description = "The endpoint cannot be made ready, or is not verified, `detail` says which."),
     (status = 429, description = "Too many tests were asked for by this tenant, or for this host and port; or too many wrong \
         tokens come from this address."),
     Overloaded,
@@ -296,21 +296,56 @@ pub(super) async fn test(
     Ok(answer(StatusCode::OK, &AttemptBody::from(&attempt)))
 }
 
+/// Run the endpoint's ownership challenge now, and answer with the endpoint as it stands then.
+///
+/// Only where its profile has one (409). What was proven stays so where the challenge fails; what was not is asked for again
+/// at growing intervals, as after a change. Bounded as tests are, and together with them.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/endpoints/{id}/challenge", tag = "endpoints",
+    operation_id = "challengeEndpoint", security(("token" = ["webhooks-write"])),
+    params(schema::InTenant, schema::OfEndpoint), responses(
+    (status = 200, description = "The endpoint, whatever came of the challenge", body = schema::Endpoint),
+    (status = 409, description = "The endpoint's profile has no challenge, or the endpoint was changed meanwhile, `detail` says \
+        which."),
+    (status = 429, description = "Too many challenges and tests were asked for by this tenant, or for this host and port; or too \
+        many wrong tokens come from this address."),
+    Overloaded,
+))]
+pub(super) async fn challenge(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, id)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&app, &tenant, Scope::WebhooksWrite)?;
+    Query::none(&uri)?;
+    Ok(answer(StatusCode::OK, &shown(&tenant, &app.engine().challenge_endpoint(tenant.no, &id).await?)))
+}
+
 pub(super) fn shown(tenant: &Tenant, view: &EndpointView) -> Members {
     let mut shown = view.config.view();
     let (state, retry_at, reason) = match &view.standing.state {
         EndpointState::Active => ("active", None, None),
+        EndpointState::Unverified => ("unverified", None, None),
         EndpointState::Paused => ("paused", None, None),
         EndpointState::Tripped { retry_at } => ("tripped", Some(retry_at.rfc3339()), None),
         EndpointState::Disabled { reason } => ("disabled", None, Some(reason.to_string())),
     };
+    let challenge = view.ownership.as_ref().map(|ownership| {
+        let last = ownership.known.last();
+        json!({
+            "last_at": last.map(|last| last.at.rfc3339()),
+            "error": last.and_then(|last| last.fault.as_deref()),
+            "next_at": ownership.due.map(|due| due.rfc3339()),
+        })
+    });
+    let verified = view.ownership.as_ref().is_none_or(|ownership| ownership.known.is_verified());
     let further = [
         ("id", json!(view.endpoint.id.as_str())),
         ("tenant", json!(tenant.id.as_str())),
         ("created_at", json!(view.endpoint.created_at.rfc3339())),
         ("updated_at", json!(view.endpoint.updated_at.rfc3339())),
-        // Challenges are not made yet.
-        ("verified", json!(true)),
+        ("verified", json!(verified)),
+        ("challenge", json!(challenge)),
         ("sequence", json!(view.standing.sequence)),
         ("state", json!(state)),
         ("retry_at", json!(retry_at)),

@@ -47,6 +47,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(endpoints::find_matches))
         .routes(routes!(endpoints::secret))
         .routes(routes!(endpoints::rotate))
+        .routes(routes!(endpoints::challenge))
         .routes(routes!(endpoints::test))
         .routes(routes!(replays::create, replays::list))
         .routes(routes!(replays::get, replays::cancel))

@@ -109,7 +109,7 @@ impl<'a> From<&'a EndpointStats> for StatsBody<'a> {
         let (retry_at, reason) = match &standing.state {
             EndpointState::Tripped { retry_at } => (Some(*retry_at), None),
             EndpointState::Disabled { reason } => (None, Some(&**reason)),
-            EndpointState::Active | EndpointState::Paused => (None, None),
+            EndpointState::Active | EndpointState::Unverified | EndpointState::Paused => (None, None),
         };
         Self {
             since: stats.since.rfc3339(),

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{Request, StatusCode, Uri};
 use postrider_core::json::utf8;
 use postrider_core::token::{Scope, TokenConfig};
-use postrider_engine::Token;
+use postrider_engine::{Issued, Token};
 use serde_json::{Map, Value};
 
 use super::path::Path;
@@ -36,9 +36,20 @@ pub(super) async fn create(
     caller.may(Scope::Admin)?;
     Query::none(request.uri())?;
     let body = body::document(request).await?;
-    let (token, text) = app.engine().create_token(TokenConfig::parse(utf8(&body)?)?).await?;
+    let (token, issued) = app.engine().create_token(TokenConfig::parse(utf8(&body)?)?).await?;
     let mut created = shown(&token);
-    created.insert("token".into(), text.reveal().into());
+    match &issued {
+        Issued::Bearer { token } => add(&mut created, [("token", token.reveal())]),
+        Issued::Client { client_id, client_secret } => {
+            add(&mut created, [("client_id", client_id), ("client_secret", client_secret.reveal())]);
+        }
+        Issued::Login { username, password, api_key } => {
+            let fields =
+                [("username", &**username), ("password", password.reveal()), ("api_key", api_key.reveal())];
+            add(&mut created, fields);
+        }
+        Issued::Hmac { key, secret } => add(&mut created, [("key", key), ("secret", secret.reveal())]),
+    }
     Ok(secret_json(StatusCode::CREATED, &created))
 }
 
@@ -78,6 +89,10 @@ pub(super) async fn delete(
     Query::none(&uri)?;
     app.engine().delete_token(&id).await?;
     Ok(nothing())
+}
+
+fn add<const N: usize>(created: &mut Map<String, Value>, fields: [(&str, &str); N]) {
+    created.extend(fields.map(|(name, value)| (name.to_owned(), value.into())));
 }
 
 fn shown(token: &Token) -> Map<String, Value> {

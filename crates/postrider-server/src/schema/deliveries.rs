@@ -44,7 +44,8 @@ pub(crate) enum Trigger {
 
 /// What went wrong: the name could not be resolved (`dns`), no connection (`connect`), no encrypted one (`tls`), no answer in time
 /// (`timeout`), the connection broke (`reset`), the address may not be reached (`guard`), the receiver answered something else than
-/// 2xx (`status`), or the fault was on our side (`local`), which uses up no step of the schedule.
+/// 2xx (`status`), there was no token to send the request with (`oauth`), or the fault was on our side (`local`), which uses up no
+/// step of the schedule.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub(crate) enum FailureKind {
@@ -56,4 +57,5 @@ pub(crate) enum FailureKind {
     Guard,
     Status,
     Local,
+    Oauth,
 }

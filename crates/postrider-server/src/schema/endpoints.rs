@@ -11,12 +11,13 @@ use super::{
     TenantId, Time, TypeName, TypePattern, add,
 };
 
-/// How an endpoint stands: `active`; `paused` by its owner, events are held; `tripped`, its circuit is open until an attempt
+/// How an endpoint stands: `active`; `unverified`, its challenge is not passed: what comes is skipped, and can be replayed; `paused` by its owner, events are held; `tripped`, its circuit is open until an attempt
 /// succeeds; `disabled`, given up.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub(crate) enum State {
     Active,
+    Unverified,
     Paused,
     Tripped,
     Disabled,
@@ -34,6 +35,41 @@ pub(crate) enum Ordering {
 #[derive(ToSchema)]
 #[schema(format = "uri", min_length = 1, max_length = 2_048, examples("https://partner.example/hooks"))]
 pub(crate) struct Url(String);
+
+/// Where tokens are asked for; judged as an endpoint's URL is.
+#[derive(ToSchema)]
+#[schema(
+    format = "uri",
+    min_length = 1,
+    max_length = 2_048,
+    examples("https://login.partner.example/oauth/token")
+)]
+pub(crate) struct TokenUrl(String);
+
+/// What an authorization server knows a client by, or wants to be told: without control characters, line breaks or direction
+/// marks, at most 1,024 bytes.
+#[derive(ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 1_024,
+    pattern = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$",
+    examples("postrider")
+)]
+pub(crate) struct ClientText(String);
+
+/// A client's secret, which is never read back: without control characters, at most 1,024 bytes.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 1_024, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
+pub(crate) struct ClientSecret(String);
+
+/// Where a request for a token carries the client's id and secret: among the parameters of the `body`, or as user name and
+/// password (`basic`).
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum CredentialsIn {
+    Body,
+    Basic,
+}
 
 /// A credential, which is never read back: without control characters, at most 1,024 bytes.
 #[derive(ToSchema)]
@@ -76,6 +112,17 @@ enum AuthForms {
     Bearer { token: Credential },
     /// A key in a header of its own.
     ApiKey { header: HeaderName, value: Credential },
+    /// A bearer token that is asked for by client credentials (OAuth 2.0, RFC 6749, section 4.4). It is held until shortly
+    /// before its end, at most a day, five minutes where its answer does not say; where the receiver answers 401 it is
+    /// fetched anew and the attempt repeated at once, once. The time that it takes is the attempt's.
+    Oauth2 {
+        token_url: TokenUrl,
+        client_id: ClientText,
+        client_secret: ClientSecret,
+        scope: Option<ClientText>,
+        audience: Option<ClientText>,
+        credentials_in: Option<CredentialsIn>,
+    },
 }
 
 /// How requests authenticate, of an endpoint that may be there already: a credential that is not given stays, where the `type`
@@ -91,6 +138,16 @@ enum KeptAuthForms {
     Bearer { token: Option<Credential> },
     /// A key in a header of its own.
     ApiKey { header: HeaderName, value: Option<Credential> },
+    /// A bearer token that is asked for by client credentials. The secret is needed again where the token URL moves to another
+    /// host.
+    Oauth2 {
+        token_url: TokenUrl,
+        client_id: ClientText,
+        client_secret: Option<ClientSecret>,
+        scope: Option<ClientText>,
+        audience: Option<ClientText>,
+        credentials_in: Option<CredentialsIn>,
+    },
 }
 
 /// How requests to an endpoint authenticate.
@@ -150,6 +207,18 @@ pub(crate) struct AuthPatch {
     header: Option<HeaderName>,
     /// With `api_key`.
     value: Option<Credential>,
+    /// With `oauth2`.
+    token_url: Option<TokenUrl>,
+    /// With `oauth2`.
+    client_id: Option<ClientText>,
+    /// With `oauth2`; needed again where the token URL moves to another host.
+    client_secret: Option<ClientSecret>,
+    /// With `oauth2`.
+    scope: Option<ClientText>,
+    /// With `oauth2`.
+    audience: Option<ClientText>,
+    /// With `oauth2`; `body` unless given.
+    credentials_in: Option<CredentialsIn>,
 }
 
 /// How requests authenticate, by name.
@@ -160,6 +229,7 @@ pub(crate) enum AuthType {
     Basic,
     Bearer,
     ApiKey,
+    Oauth2,
 }
 
 /// How requests authenticate, without credentials.
@@ -182,6 +252,24 @@ pub(crate) struct ShownAuth {
     /// With `api_key`: there is one.
     #[schema(nullable = false)]
     value_set: Option<bool>,
+    /// With `oauth2`.
+    #[schema(nullable = false)]
+    token_url: Option<TokenUrl>,
+    /// With `oauth2`.
+    #[schema(nullable = false)]
+    client_id: Option<ClientText>,
+    /// With `oauth2`: there is one.
+    #[schema(nullable = false)]
+    client_secret_set: Option<bool>,
+    /// With `oauth2`, where one is given.
+    #[schema(nullable = false)]
+    scope: Option<ClientText>,
+    /// With `oauth2`, where one is given.
+    #[schema(nullable = false)]
+    audience: Option<ClientText>,
+    /// With `oauth2`.
+    #[schema(nullable = false)]
+    credentials_in: Option<CredentialsIn>,
 }
 
 /// A pace.
@@ -364,7 +452,8 @@ pub(crate) struct EndpointSpec {
     name: Option<DisplayName>,
     /// What it is for.
     description: Option<Description>,
-    /// What it takes; everything unless given.
+    /// What it takes; everything unless given. A type that is named must be one that an integration of the tenant allows;
+    /// wildcards cover those alone.
     #[schema(max_items = 50)]
     event_types: Option<Vec<TypePattern>>,
     /// What it wants of an event beside its type; nothing more unless given.
@@ -488,7 +577,7 @@ impl ToSchema for EndpointPatch {
     "auth": {"type": "api_key", "header": "X-Api-Key", "value_set": true}, "headers": {}, "secret_set": true,
     "profile": "standard", "also_sign": [], "ordering": "key", "hold_max_s": 3_600, "timeout_ms": 15_000, "rate_limit": null,
     "max_in_flight": 16, "retry": null, "metadata": {}, "state": "active", "retry_at": null, "reason": null,
-    "verified": true, "sequence": 4_711, "created_at": "2026-11-21T10:54:57.013Z", "updated_at": "2026-11-21T10:54:57.013Z"
+    "verified": true, "challenge": null, "sequence": 4_711, "created_at": "2026-11-21T10:54:57.013Z", "updated_at": "2026-11-21T10:54:57.013Z"
 })))]
 pub(crate) struct Endpoint {
     /// Its id.
@@ -544,14 +633,31 @@ pub(crate) struct Endpoint {
     /// While disabled: why.
     #[schema(required)]
     reason: Option<String>,
-    /// Whether it has proven to be the tenant's.
+    /// Whether it has proven to be the tenant's, or its profile does not ask for that.
     verified: bool,
+    /// How its ownership challenge went; null where its profile has none.
+    #[schema(required)]
+    challenge: Option<Challenge>,
     /// The sequence number of the last delivery that it was given; 0 before the first.
     sequence: u64,
     /// When it was made.
     created_at: Time,
     /// When it was last changed.
     updated_at: Time,
+}
+
+/// How an ownership challenge went.
+#[derive(ToSchema)]
+pub(crate) struct Challenge {
+    /// When the last one ended; null before the first.
+    #[schema(required)]
+    last_at: Option<Time>,
+    /// Why the last one proved nothing; null where it did.
+    #[schema(required)]
+    error: Option<String>,
+    /// When the next one leaves unasked; null once one is passed, and where they were given up.
+    #[schema(required)]
+    next_at: Option<Time>,
 }
 
 /// A signing secret in clear.

@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 
-use super::{DisplayName, Metadata, Profile, TenantId, Time, TypePattern};
+use super::{DisplayName, Integration, Metadata, Profile, TenantId, Time, TypePattern};
 
 /// What a tenant may take up at most. What is not given has its default.
 #[derive(ToSchema)]
@@ -96,13 +96,18 @@ pub(crate) struct CardPointer(String);
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({
-    "name": "Acme", "quotas": {"events_per_second": 500}, "card_policy": {"numbers": "mask"}, "metadata": {"crm": "4711"}
+    "name": "Acme", "integrations": ["payment-gateway"], "quotas": {"events_per_second": 500}, "card_policy": {"numbers": "mask"}, "metadata": {"crm": "4711"}
 })))]
 pub(crate) struct TenantSpec {
     /// A name for people.
     name: Option<DisplayName>,
     /// How its webhooks look unless an endpoint says otherwise, and whose catalogue its events are of; `standard` unless given.
     profile: Option<Profile>,
+    /// What kinds of partner it is, each once. It may subscribe to the event types that any of them allows, and to those that
+    /// name none. One that is taken away later is in force for what comes next: events of a type that an endpoint names are
+    /// skipped (`not_entitled`), and wildcards do not cover it any more.
+    #[schema(max_items = 64)]
+    integrations: Option<Vec<Integration>>,
     /// What it may take up; in force for what comes next. The operator's own tenant has none.
     quotas: Option<QuotasSpec>,
     /// What becomes of card data in its events.
@@ -114,7 +119,7 @@ pub(crate) struct TenantSpec {
 /// A tenant.
 #[derive(ToSchema)]
 #[schema(examples(json!({
-    "id": "acme", "name": "Acme", "profile": "standard",
+    "id": "acme", "name": "Acme", "profile": "standard", "integrations": ["payment-gateway"],
     "quotas": {"endpoints": 1_000, "filter_values": 10_000, "pending": 20_000_000, "events_per_second": 500},
     "card_policy": {"numbers": "mask", "authentication_data": null, "exempt": []}, "metadata": {"crm": "4711"},
     "created_at": "2026-11-21T10:54:56.310Z", "updated_at": "2026-11-21T10:54:56.310Z"
@@ -127,6 +132,8 @@ pub(crate) struct Tenant {
     name: Option<DisplayName>,
     /// How its webhooks look unless an endpoint says otherwise, and whose catalogue its events are of.
     profile: Profile,
+    /// What kinds of partner it is.
+    integrations: Vec<Integration>,
     /// What it may take up; null for the operator's own tenant.
     #[schema(required)]
     quotas: Option<Quotas>,

@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use metrics_exporter_prometheus::PrometheusHandle;
+use postrider_core::profile::Profiles;
 use postrider_core::seal::DataKey;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{Engine, EngineConfig, WriterConfig};
@@ -37,6 +38,16 @@ pub(crate) struct Server {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
     directory: TempDir,
+    kind: Kind,
+}
+
+/// What differs between servers.
+#[derive(Clone, Default)]
+pub(crate) struct Kind {
+    /// How webhooks may look.
+    pub(crate) profiles: Arc<Profiles>,
+    /// Requests may not go to loopback.
+    pub(crate) is_strict: bool,
 }
 
 /// An answer, read whole.
@@ -79,11 +90,20 @@ impl Server {
     }
 
     pub(crate) async fn start_measured(config: ServerConfig, metrics: Option<PrometheusHandle>) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), config, metrics).await
+        Self::start_in(tempfile::tempdir().unwrap(), config, metrics, Kind::default()).await
     }
 
-    async fn start_in(directory: TempDir, config: ServerConfig, metrics: Option<PrometheusHandle>) -> Self {
-        let policy = UrlPolicy { allow_loopback: true, ..UrlPolicy::default() };
+    pub(crate) async fn start_as(kind: Kind) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), ServerConfig::default(), None, kind).await
+    }
+
+    async fn start_in(
+        directory: TempDir,
+        config: ServerConfig,
+        metrics: Option<PrometheusHandle>,
+        kind: Kind,
+    ) -> Self {
+        let policy = UrlPolicy { allow_loopback: !kind.is_strict, ..UrlPolicy::default() };
         let path = directory.path().join("postrider.db");
         let (store, writer) =
             postrider_sqlite::open(&path, postrider_sqlite::SqliteConfig::default()).unwrap();
@@ -91,7 +111,7 @@ impl Server {
         let dispatch = DispatchConfig { policy: policy.clone(), ..DispatchConfig::default() };
         let dispatcher = Dispatcher::new(dispatch, resolver, Arc::new(TcpDial)).unwrap();
         let engine_config = EngineConfig {
-            profiles: Default::default(),
+            profiles: Arc::clone(&kind.profiles),
             signing_keys: Default::default(),
             url_policy: policy,
             default_schedule: [Duration::from_millis(50)].into(),
@@ -121,7 +141,7 @@ impl Server {
         let serving =
             tokio::spawn(postrider_server::serve(listener, engine.clone(), metrics, config, shutdown));
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { address, engine, client, stop, serving, directory }
+        Self { address, engine, client, stop, serving, directory, kind }
     }
 
     /// Tells the server to shut down, and waits for its end.
@@ -132,11 +152,17 @@ impl Server {
 
     /// Ends server and engine, and starts them on the same database.
     pub(crate) async fn restart(self) -> Self {
+        let kind = self.kind.clone();
+        self.restart_as(kind).await
+    }
+
+    /// The same, as another kind of server.
+    pub(crate) async fn restart_as(self, kind: Kind) -> Self {
         self.stop.send(()).unwrap();
         self.serving.await.unwrap().unwrap();
         self.engine.stop(Duration::from_secs(10)).await;
         drop(self.engine);
-        Self::start_in(self.directory, ServerConfig::default(), None).await
+        Self::start_in(self.directory, ServerConfig::default(), None, kind).await
     }
 
     /// Calls the API with a token (empty: none), and a body of JSON (empty: none).
@@ -208,12 +234,19 @@ pub(crate) async fn eventually<F: Future<Output = Option<T>>, T>(mut ask: impl F
 
 /// A receiver that answers with a status and tells how many requests came.
 pub(crate) async fn receiver(status: u16) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    answering(move |_| format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\nX-Seen: 1\r\n\r\nok")).await
+}
+
+/// A receiver that gives the answer that a function has for the text of each request, and tells of them.
+pub(crate) async fn answering(
+    answer: impl Fn(&str) -> String + Clone + Send + Sync + 'static,
+) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (tell, told) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let tell = tell.clone();
+            let (tell, answer) = (tell.clone(), answer.clone());
             tokio::spawn(async move {
                 let mut seen = Vec::new();
                 let mut buffer = [0; 8192];
@@ -230,9 +263,7 @@ pub(crate) async fn receiver(status: u16) -> (String, tokio::sync::mpsc::Unbound
                     if body.len() >= length {
                         let _ = tell.send(format!("{}\r\n\r\n{body}", head.to_ascii_lowercase()));
                         seen.clear();
-                        let answer =
-                            format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\nX-Seen: 1\r\n\r\nok");
-                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                        if stream.write_all(answer(&text).as_bytes()).await.is_err() {
                             return;
                         }
                     }

@@ -39,6 +39,7 @@ async fn what_an_event_is_about_and_when_it_ends_is_told_everywhere_and_found_by
     let end = "2100-01-02T03:04:05.678Z";
     let publication = |id: &str, subject: Option<&str>| Publication {
         tenant: server.engine().tenant_no("a").unwrap(),
+        entitled: true,
         event_type: "t".into(),
         own_id: Some(id.into()),
         key: None,

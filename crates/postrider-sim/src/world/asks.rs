@@ -54,9 +54,10 @@ impl World {
         change(&mut policy);
         self.note(|| {
             format!(
-                "put {no:?} v{} enabled={} ordered={} rate={:?} target={} wide={}",
+                "put {no:?} v{} enabled={} verified={} ordered={} rate={:?} target={} wide={}",
                 policy.version,
                 policy.enabled,
+                policy.verified,
                 policy.ordered,
                 policy.per_second,
                 policy.target,
@@ -184,6 +185,7 @@ impl World {
             number: 1,
             run: 0,
             trigger: Trigger::Test,
+            endpoint_version: 1,
         };
         let record = TestRecord {
             position: Position::ZERO,

@@ -11,7 +11,7 @@ use postrider_core::publication::Refusal;
 use postrider_core::record::{AttemptRecord, ErrorKind, Trigger};
 use postrider_core::time::Timestamp;
 
-use super::{Answer, Due, FOREVER, InFlight, World, secs};
+use super::{Answer, Due, FOREVER, InFlight, World, runs, secs};
 use crate::guarantee::Guarantee;
 use crate::mutant::Mutant;
 use crate::situation::Situation;
@@ -112,8 +112,11 @@ impl World {
 
     fn check_wishes(&mut self, attempt: &Attempt) {
         let no = attempt.delivery.endpoint;
-        if !self.policies[&no].enabled {
-            self.fail(Guarantee::Wishes, "attempted while paused");
+        if !runs(&self.policies[&no]) {
+            self.fail(Guarantee::Wishes, "attempted while paused or unverified");
+        }
+        if attempt.endpoint_version != self.policies[&no].version {
+            self.fail(Guarantee::Wishes, "attempted as another version of its endpoint asks for");
         }
         if self.store.endpoints[&no].deleted {
             self.fail(Guarantee::Wishes, "attempted after its endpoint was removed");

@@ -10,7 +10,7 @@ use postrider_core::record::{Disposition, Group, Place, Reason, Start, Status, T
 use postrider_core::replay::ReplayState;
 use postrider_core::time::Timestamp;
 
-use super::{Due, World, ms, secs};
+use super::{Due, WITHDRAWN, World, ms, runs, secs};
 use crate::guarantee::Guarantee;
 use crate::situation::Situation;
 use crate::store::Row;
@@ -94,9 +94,18 @@ impl World {
                 self.saw(Situation::ReplayDuringBacklog);
             }
         }
-        for owed in group.accepted.iter().flat_map(|accepted| &accepted.deliveries) {
-            if owed.start == Start::Skipped(Reason::BacklogFull) {
-                self.saw(Situation::BacklogFull);
+        for accepted in &group.accepted {
+            let withdrawn = *accepted.event.event_type == *WITHDRAWN;
+            for owed in &accepted.deliveries {
+                match owed.start {
+                    Start::Skipped(Reason::BacklogFull) => self.saw(Situation::BacklogFull),
+                    Start::Skipped(Reason::Unverified) => self.saw(Situation::SkippedUnverified),
+                    Start::Skipped(Reason::NotEntitled) => self.saw(Situation::SkippedNotEntitled),
+                    _ => {}
+                }
+                if withdrawn && owed.start != Start::Skipped(Reason::NotEntitled) {
+                    self.fail(Guarantee::Wishes, "owed though its tenant may not have it");
+                }
             }
         }
     }
@@ -203,7 +212,7 @@ impl World {
                     Guarantee::Alive,
                     &format!("{no:?} is disabled, and {} are pending", positions.len()),
                 ),
-                State::Tripped { retry_at } if policy.enabled && retry_at < by => {
+                State::Tripped { retry_at } if runs(policy) && retry_at < by => {
                     self.fail(Guarantee::Alive, &format!("{no:?} is not probed"));
                 }
                 State::Active if held <= self.now => {
@@ -261,7 +270,7 @@ impl World {
                 continue;
             };
             let active = || self.node.standing(endpoint.tenant, no).is_some_and(|s| s.state == State::Active);
-            if !policy.enabled || row.progress.overtaken || !active() {
+            if !runs(policy) || row.progress.overtaken || !active() {
                 continue;
             }
             // Time in which it could not be attempted does not count: the receiver's wish, or a fault of ours.

@@ -279,7 +279,7 @@ impl World {
                 Some(State::Disabled { .. }) => disabled,
                 Some(State::Tripped { .. }) => !disabled && tripped,
                 Some(State::Active) => !disabled && !tripped,
-                Some(State::Paused) => !disabled,
+                Some(State::Paused | State::Unverified) => !disabled,
                 None => false,
             };
             if !as_before {

@@ -8,7 +8,7 @@ use postrider_core::node::State;
 use postrider_core::record::ErrorKind;
 use postrider_core::time::Timestamp;
 
-use super::{World, ms};
+use super::{World, ms, runs};
 use crate::guarantee::Guarantee;
 
 /// Attempts that each other endpoint may start while one that is ready waits: three turns of theirs.
@@ -91,7 +91,7 @@ impl World {
         let Some(policy) = self.policies.get(&no) else { return false };
         let pages_come = self.fairness.page_failed.is_none_or(|at| self.now.since(at) > PAGE_AGAIN);
         let store_works = self.habits.commit_fails == 0 && pages_come;
-        if !policy.enabled || policy.per_second.is_some() || !store_works || self.node.own_fault() {
+        if !runs(policy) || policy.per_second.is_some() || !store_works || self.node.own_fault() {
             return false;
         }
         let endpoint = &self.store.endpoints[&no];

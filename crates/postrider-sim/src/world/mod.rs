@@ -233,6 +233,7 @@ pub fn policy() -> Policy {
         patterns: vec![Pattern::All],
         filters: None,
         enabled: true,
+        verified: true,
         pause_skips: false,
         ordered: false,
         hold_max: secs(3_600),
@@ -245,10 +246,19 @@ pub fn policy() -> Policy {
     }
 }
 
+/// A type of event that no tenant may have any more.
+pub const WITHDRAWN: &str = "card.withdrawn";
+
+/// Whether deliveries are wanted, and may be made.
+pub const fn runs(policy: &Policy) -> bool {
+    policy.enabled && policy.verified
+}
+
 /// An event of [`TENANT`].
 pub fn event(key: Option<&str>) -> Publication {
     Publication {
         tenant: TENANT,
+        entitled: true,
         event_type: "card.used".into(),
         own_id: None,
         key: key.map(Into::into),

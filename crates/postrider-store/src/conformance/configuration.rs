@@ -64,6 +64,37 @@ pub fn configuration_survives_with_its_versions(harness: &dyn Harness) {
     assert_eq!(version(3), None);
 }
 
+/// What is known of whose an endpoint is stays with it from change to change, and goes with it.
+pub fn verifications_survive_until_their_endpoint_is_removed(harness: &dyn Harness) {
+    let mut b = Builder::default();
+    let known = |no: u32, doc: &'static [u8]| Edit::PutVerification {
+        no: EndpointNo(no),
+        tenant: TENANT,
+        doc: Bytes::from_static(doc),
+    };
+    {
+        let (store, mut writer) = harness.open();
+        for no in 1..=3 {
+            put(no, 1).into_iter().for_each(|e| b.edit(e));
+        }
+        [known(1, b"{}"), known(2, b"[1]"), known(3, b"{}")].into_iter().for_each(|e| b.edit(e));
+        b.commit(&mut *writer, store.committed());
+        put(1, 2).into_iter().for_each(|e| b.edit(e));
+        [known(2, b"[2]"), known(3, b"")].into_iter().for_each(|e| b.edit(e));
+        b.commit(&mut *writer, store.committed());
+    }
+    let (store, mut writer) = harness.open();
+    let known = || {
+        let endpoints = store.recover().unwrap().endpoints;
+        endpoints.into_iter().map(|e| (e.no.0, e.verification)).collect::<Vec<_>>()
+    };
+    let expected = [(1, &b"{}"[..]), (2, b"[2]"), (3, b"")];
+    assert_eq!(known(), expected.map(|(no, doc)| (no, Bytes::from_static(doc))));
+    b.edit(Edit::DeleteEndpoint { no: EndpointNo(2) });
+    b.commit(&mut *writer, store.committed());
+    assert_eq!(known().iter().map(|(no, _)| *no).collect::<Vec<_>>(), [1, 3]);
+}
+
 /// Also when nothing else remembers them.
 pub fn numbers_are_never_used_twice(harness: &dyn Harness) {
     let mut b = Builder::default();

@@ -51,6 +51,10 @@ pub const CASES: &[Case] = &[
     ("tests lie between the deliveries of the log", reads::tests_lie_between_the_deliveries_of_the_log),
     ("a feed begins with the oldest that is left", reads::a_feed_begins_with_the_oldest_that_is_left),
     ("configuration survives with its versions", configuration::configuration_survives_with_its_versions),
+    (
+        "verifications survive until their endpoint is removed",
+        configuration::verifications_survive_until_their_endpoint_is_removed,
+    ),
     ("numbers are never used twice", configuration::numbers_are_never_used_twice),
     (
         "a removed endpoint is told while it owes something",

@@ -1,11 +1,11 @@
-//! `endpoints`: create, put, update, list, show, delete, test; match an event; read and rotate the signing secret; read the
+//! `endpoints`: create, put, update, list, show, delete, challenge, test; match an event; read and rotate the signing secret; read the
 //! figures.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use postrider_client::{Endpoint, EndpointStats, EventSample, Filters, Retry, Rotation};
+use postrider_client::{Challenge, Endpoint, EndpointStats, EventSample, Filters, Retry, Rotation};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Secret(One),
     /// Change an endpoint's signing secret, and print the new one; the old one signs beside it for a while
     Rotate(RotateArgs),
+    /// Run an endpoint's ownership challenge now, and print how it stands then
+    Challenge(One),
     /// Send an example of an event type now, and print what came back
     Test {
         #[command(flatten)]
@@ -79,7 +81,7 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     all_tenants: bool,
     /// Only those that stand so
-    #[arg(long, requires = "all_tenants", value_parser = ["active", "paused", "tripped", "disabled"])]
+    #[arg(long, requires = "all_tenants", value_parser = ["active", "unverified", "paused", "tripped", "disabled"])]
     state: Option<String>,
     #[command(flatten)]
     page: PageArgs,
@@ -173,6 +175,11 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             output.done(&answer.secret, &json!({"secret": answer.secret}))?;
         }
         Command::Rotate(args) => rotate(&args, output).await?,
+        Command::Challenge(one) => {
+            let client = super::client(&one.connection)?;
+            let answer = client.challenge_endpoint(&one.tenant, &one.id).await?;
+            output.answer(answer.json(), || details(&answer))?;
+        }
         Command::Test { one, kind } => return test(&one, &kind, output).await,
         Command::Stats { one, since } => {
             let client = super::client(&one.connection)?;
@@ -294,6 +301,7 @@ fn details(endpoint: &Endpoint) -> Rows {
         .field("state", endpoint.state.to_string())
         .field("reason", text(&endpoint.reason))
         .field("retry at", text(&endpoint.retry_at))
+        .field("challenge", endpoint.challenge.as_ref().map(challenge).unwrap_or_default())
         .field("authentication", endpoint.auth["type"].as_str().unwrap_or_default())
         .field("headers", names(&endpoint.headers))
         .field("ordering", endpoint.ordering.as_str())
@@ -308,6 +316,17 @@ fn details(endpoint: &Endpoint) -> Rows {
         .field("created", endpoint.created_at.as_str())
         .field("updated", endpoint.updated_at.as_str());
     rows
+}
+
+/// How the last one went, and when the next one leaves.
+fn challenge(challenge: &Challenge) -> String {
+    let last = match (&challenge.last_at, &challenge.error) {
+        (Some(at), Some(error)) => format!("failed at {at}: {error}"),
+        (Some(at), None) => format!("passed at {at}"),
+        (None, _) => "not made yet".to_owned(),
+    };
+    let next = challenge.next_at.as_ref().map(|at| format!("; again at {at}"));
+    last + &next.unwrap_or_default()
 }
 
 /// One after the other, as they are written.

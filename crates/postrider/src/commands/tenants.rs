@@ -23,6 +23,9 @@ pub(crate) enum Command {
         /// Its profile [default: standard]
         #[arg(long)]
         profile: Option<String>,
+        /// What kind of partner it is: it may have the event types that name it (may be repeated, or separated by commas)
+        #[arg(long = "integration", value_name = "NAME", value_delimiter = ',')]
+        integrations: Vec<String>,
         /// What becomes of card data in its events, as JSON: '{"numbers": "mask"}' [default: as the server is configured]
         #[arg(long, value_name = "JSON", value_parser = as_json)]
         card_policy: Option<serde_json::Value>,
@@ -87,11 +90,12 @@ fn as_json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
 
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Put { tenant, name, profile, card_policy, quotas, metadata, connection } => {
+        Command::Put { tenant, name, profile, integrations, card_policy, quotas, metadata, connection } => {
             let name = name.unwrap_or_else(|| tenant.clone());
             let quotas = quotas.quotas();
+            let integrations = (!integrations.is_empty()).then_some(integrations);
             let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
-            let spec = TenantSpec { name, profile, card_policy, quotas, metadata };
+            let spec = TenantSpec { name, profile, integrations, card_policy, quotas, metadata };
             let answer = super::client(&connection)?.put_tenant(&tenant, &spec).await?;
             output.answer(answer.json(), || details(&answer))?;
         }
@@ -129,6 +133,7 @@ fn details(tenant: &Tenant) -> Rows {
     rows.field("id", tenant.id.as_str())
         .field("name", tenant.name.clone().unwrap_or_default())
         .field("profile", tenant.profile.as_str())
+        .field("integrations", tenant.integrations.join(", "))
         .field("quotas", tenant.quotas.map(shown).unwrap_or_default())
         .field("card policy", or_dash(tenant.card_policy.as_ref()))
         .field("metadata", metadata.collect::<Vec<_>>().join(", "))

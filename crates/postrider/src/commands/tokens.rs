@@ -24,6 +24,9 @@ pub(crate) enum Command {
         /// When it ends, such as 2027-01-01T00:00:00Z [default: never]
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
+        /// How it is shown: as it is, or as the platforms' management APIs have it
+        #[arg(long, value_name = "KIND", value_parser = ["bearer", "client", "login", "hmac"])]
+        kind: Option<String>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -45,23 +48,27 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Create { tenant, scopes, expires_at, connection } => {
-            let token = NewToken { tenant, scopes, expires_at };
+        Command::Create { tenant, scopes, expires_at, kind, connection } => {
+            let token = NewToken { tenant, scopes, expires_at, kind };
             let answer = super::client(&connection)?.create_token(&token).await?;
             output.answer(answer.json(), || {
                 let mut rows = Rows::new(&[]);
-                rows.field("id", answer.id.as_str()).field("token", answer.token.as_str());
-                rows.note("Keep the token now: it is not shown again.");
+                rows.field("id", answer.id.as_str());
+                for (name, value) in answer.credentials() {
+                    rows.field(name, value);
+                }
+                rows.note("Keep this now: it is not shown again.");
                 rows
             })?;
         }
         Command::List { page, connection } => {
             let answer = super::client(&connection)?.list_tokens(&page.request()).await?;
             output.answer(answer.json(), || {
-                let mut rows = Rows::new(&["id", "tenant", "scopes", "created", "expires"]);
+                let mut rows = Rows::new(&["id", "kind", "tenant", "scopes", "created", "expires"]);
                 for token in &answer.data {
                     rows.row([
                         token.id.clone(),
+                        token.kind.clone(),
                         or_dash(token.tenant.as_ref()),
                         token.scopes.join(","),
                         token.created_at.clone(),

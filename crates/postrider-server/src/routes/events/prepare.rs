@@ -74,6 +74,7 @@ pub(super) fn prepare(
         }
         let mut publication = Publication {
             tenant,
+            entitled: true,
             event_type: event.event_type.clone(),
             own_id: event.own_id.clone(),
             key: event.key.clone(),

@@ -35,6 +35,7 @@ async fn every_field_comes_back_as_it_was_set_and_secrets_do_not() {
         ("id", made["id"].clone()),
         ("tenant", json!("acme")),
         ("verified", json!(true)),
+        ("challenge", json!(null)),
         ("sequence", json!(0)),
         ("state", json!("active")),
         ("reason", json!(null)),
