@@ -1,7 +1,11 @@
 # What is done with this repository, by name. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test abuse sim mutants fmt lint bench contract deny
+.PHONY: help demo test abuse sim mutants crash fuzz fmt lint bench contract deny
+
+# How long each target is fuzzed, and how often the server is killed.
+SECONDS ?= 300
+KILLS ?= 100
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,3 +44,9 @@ contract: ## hold a running server against its OpenAPI document (installs schema
 
 deny: ## licences, sources, banned crates and advisories of all dependencies (needs cargo-deny and the network)
 	cargo deny --locked check
+
+crash: ## kill the server KILLS times under load, and account for everything that it acknowledged
+	POSTRIDER_TEST_KILLS=$(KILLS) cargo nextest run --release --locked --package postrider --profile long --no-capture -E 'test(crashes::abuse_a60)'
+
+fuzz: ## try bytes on every reader of outside bytes, SECONDS for each (needs cargo-fuzz); TARGETS="url card" for some
+	SECONDS_EACH=$(SECONDS) scripts/fuzz.sh $(TARGETS)

@@ -186,6 +186,29 @@ pub fn random_id(kind: IdKind, at: Timestamp, random: u128) -> String {
     format!("{}{}", kind.prefix(), String::from_utf8_lossy(&digits))
 }
 
+/// The UUID that an id of our making stands for, whatever its kind.
+///
+/// ```
+/// use postrider_core::id::{IdKind, random_id, uuid_of};
+/// use postrider_core::time::Timestamp;
+/// let id = random_id(IdKind::Endpoint, Timestamp::from_secs(1), 7);
+/// assert_eq!(uuid_of(&id).map(|uuid| uuid >> 80), Some(1_000));
+/// assert_eq!(uuid_of("my-endpoint"), None);
+/// ```
+pub fn uuid_of(id: &str) -> Option<u128> {
+    from_base32(id.split_once('_')?.1)
+}
+
+/// A UUID as text (RFC 9562, section 4).
+///
+/// ```
+/// assert_eq!(postrider_core::id::uuid_text(0x0197_f00d << 96 | 0x1f), "0197f00d-0000-0000-0000-00000000001f");
+/// ```
+pub fn uuid_text(uuid: u128) -> String {
+    let hex = format!("{uuid:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
 /// Crockford's base32 alphabet, lower case.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 

@@ -148,6 +148,17 @@ mod tests {
         }
 
         #[test]
+        fn a_date_asks_for_the_time_until_it_and_for_a_day_at_most(now in 0..4_000_000_000_u64, ahead in 0..200_000_u64) {
+            let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(now + ahead));
+            let now = Timestamp::from_secs(i64::try_from(now).unwrap());
+            let wait = Some(Duration::from_secs(ahead).min(MAX_RETRY_AFTER));
+            prop_assert_eq!(parse_retry_after(date.as_bytes(), now), wait);
+            prop_assert_eq!(parse_retry_after(ahead.to_string().as_bytes(), now), wait);
+            let late = now + Duration::from_secs(ahead + 1);
+            prop_assert_eq!(parse_retry_after(date.as_bytes(), late), Some(Duration::ZERO));
+        }
+
+        #[test]
         fn any_delay_and_any_header_are_harmless(delay in any::<u64>(), random in any::<u64>(), value in any::<Vec<u8>>()) {
             jittered(Duration::from_secs(delay), 1_000, random);
             let wait = parse_retry_after(&value, Timestamp::EPOCH);

@@ -154,7 +154,15 @@ mod tests {
     use proptest::prelude::*;
 
     /// Made with the Python package `standardwebhooks` 1.1.0: `Webhook(secret).sign(id, datetime, body)`.
-    const VECTORS: [(&str, &str, i64, &str, &str); 3] = [
+    const VECTORS: [(&str, &str, i64, &str, &str); 4] = [
+        // The one that the official libraries are tested with themselves.
+        (
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            r#"{"test": 2432232314}"#,
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        ),
         (
             "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
             "evt_06b0example0000000000000000",

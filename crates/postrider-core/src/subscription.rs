@@ -184,7 +184,33 @@ mod tests {
         assert_eq!(Pattern::parse("card.*").unwrap().to_string(), "card.*");
     }
 
+    /// Segment by segment, as the documentation says it.
+    fn naive(pattern: &str, event_type: &str) -> bool {
+        let (mut wanted, mut given) = (pattern.split('.'), event_type.split('.'));
+        loop {
+            match (wanted.next(), given.next()) {
+                (Some("*"), Some(_)) => return true,
+                (Some(wanted), Some(given)) if wanted == given => {}
+                (wanted, given) => return wanted.is_none() && given.is_none(),
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_pattern_matches_what_it_does_segment_by_segment(
+            pattern in "\\*|[ab]{1,2}(\\.[ab]{1,2}){0,2}(\\.\\*)?", event_type in "[ab]{1,2}(\\.[ab]{1,2}){0,3}",
+        ) {
+            prop_assert_eq!(Pattern::parse(&pattern).unwrap().matches(&event_type), naive(&pattern, &event_type));
+        }
+
+        #[test]
+        fn any_text_is_a_pattern_that_is_written_the_same_or_none(text in "[a.*-]{0,8}|\\PC{0,12}") {
+            if let Ok(pattern) = Pattern::parse(&text) {
+                prop_assert_eq!(pattern.to_string(), text);
+            }
+        }
+
         #[test]
         fn the_index_agrees_with_asking_every_endpoint(
             subscribed in prop::collection::vec(prop::collection::vec("\\*|[ab](\\.[ab]){0,2}(\\.\\*)?", 0..4), 0..12),

@@ -97,7 +97,7 @@ async fn finish(driver: &Driver, attempt: Attempt) -> Finished {
 
 /// Sends one request and reads its answer.
 pub(crate) async fn make(driver: &Driver, prepared: &PreparedEndpoint, what: What<'_>) -> Made {
-    let started_at = clock::wall();
+    let started_at = driver.0.clock.wall();
     let (headers, body) = prepared.render(what.event, what.sequence, what.number, started_at);
     let request = Request {
         target: prepared.target.clone(),

@@ -1,6 +1,8 @@
 //! The scheduling clock: wall time at start plus the monotonic clock, drawn towards the wall clock so slowly that a jump
 //! of the wall clock neither starts a storm of retries nor loses one.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,8 +14,33 @@ pub(crate) const SLEW_EVERY: Duration = Duration::from_millis(100);
 /// jitter, and no step is so large that a paced endpoint would get two attempts for one.
 const SLEW_STEP: Duration = Duration::from_millis(10);
 
+/// What tells the wall clock's time: the system's, or one that a test sets.
+#[derive(Clone)]
+pub struct WallClock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl WallClock {
+    /// One that is told by a function.
+    pub fn of(told: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+}
+
+impl Default for WallClock {
+    /// The system's.
+    fn default() -> Self {
+        Self::of(wall)
+    }
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WallClock")
+    }
+}
+
 /// See the module.
 pub(crate) struct Clock {
+    wall: WallClock,
     started: Instant,
     /// Microseconds to add to the monotonic time.
     offset: AtomicI64,
@@ -22,12 +49,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            offset: AtomicI64::new(wall().as_micros()),
-            latest: AtomicI64::new(0),
-        }
+    pub(crate) fn new(wall: WallClock) -> Self {
+        let offset = AtomicI64::new((wall.0)().as_micros());
+        Self { wall, started: Instant::now(), offset, latest: AtomicI64::new(0) }
+    }
+
+    /// The wall clock, for signatures and records of attempts.
+    pub(crate) fn wall(&self) -> Timestamp {
+        (self.wall.0)()
     }
 
     /// Scheduling time: never goes back.
@@ -39,7 +68,7 @@ impl Clock {
 
     /// Draws the clock towards the wall clock; called every [`SLEW_EVERY`].
     pub(crate) fn slew(&self) {
-        let drift = slew_by(wall().as_micros() - self.now().as_micros());
+        let drift = slew_by(self.wall().as_micros() - self.now().as_micros());
         self.offset.fetch_add(drift, Ordering::Relaxed);
     }
 }
@@ -50,7 +79,7 @@ fn slew_by(drift: i64) -> i64 {
     drift.clamp(-most, most)
 }
 
-/// The wall clock, for signatures and records.
+/// The system's wall clock, for records of what people do.
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
@@ -62,7 +91,7 @@ mod tests {
 
     #[test]
     fn time_never_goes_back_while_it_is_drawn_back() {
-        let clock = Clock::new();
+        let clock = Clock::new(WallClock::default());
         let mut last = clock.now();
         for _ in 0..1_000 {
             clock.offset.fetch_sub(10_000, Ordering::Relaxed);

@@ -162,6 +162,20 @@ impl Engine {
             .collect()
     }
 
+    /// The first endpoint of a tenant, by id, that `is_it` says of that it is the one.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`].
+    pub fn endpoint_where(
+        &self,
+        tenant: TenantNo,
+        is_it: impl Fn(&Endpoint) -> bool,
+    ) -> Result<EndpointView, ServiceError> {
+        let all = self.directory().endpoints_after(tenant, None, usize::MAX);
+        let found = all.into_iter().find(|endpoint| is_it(endpoint));
+        self.view(found.ok_or(ServiceError::NotFound("the endpoint"))?)
+    }
+
     /// Changes an endpoint: `change` gets its configuration, and gives the new one or says why not.
     ///
     /// # Errors
@@ -218,7 +232,8 @@ impl Engine {
 
     /// What an endpoint of a tenant is judged by when it is made or changed. `judge_url` is [`Self::judge_url`].
     pub fn terms<'a>(&'a self, tenant: &'a Tenant, judge_url: &'a JudgeUrl<'a>) -> Terms<'a> {
-        Terms { profiles: self.profiles(), profile: &tenant.profile, judge_url }
+        let profile = &tenant.profile;
+        Terms { profiles: self.profiles(), profile, judge_url, credentials_go_along: false }
     }
 
     /// What would become of an event at each of at most `limit` endpoints of a tenant, in order of their ids, after the

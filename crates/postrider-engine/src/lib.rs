@@ -23,6 +23,7 @@ mod issued;
 pub mod limits;
 pub mod log;
 mod master_key;
+mod moved;
 mod oauth;
 mod operational;
 pub mod overview;
@@ -52,6 +53,7 @@ use postrider_store::Store;
 
 pub use access::Denied;
 pub use catalogue::EventType;
+pub use clock::WallClock;
 pub use directory::{Endpoint, Tenant, Token};
 pub use driver::{EndpointState, EndpointStatus};
 pub use endpoints::{EndpointView, Ownership};

@@ -19,7 +19,7 @@ use postrider_store::{Recovery, Store, StoreError, StoredEndpoint, Writer};
 use rustc_hash::FxHashMap;
 
 use crate::challenge::Challenges;
-use crate::clock::Clock;
+use crate::clock::{Clock, WallClock};
 use crate::directory::Directory;
 use crate::driver::Driver;
 use crate::limits::ByHand;
@@ -100,13 +100,28 @@ impl Engine {
         dispatcher: Dispatcher,
         key: DataKey,
     ) -> Result<Self, StartError> {
+        Self::start_by(WallClock::default(), config, store, writer, dispatcher, key).await
+    }
+
+    /// The same by another wall clock: what schedules are drawn towards, and what attempts are signed with.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_by(
+        wall: WallClock,
+        config: EngineConfig,
+        store: Arc<dyn Store>,
+        writer: Box<dyn Writer>,
+        dispatcher: Dispatcher,
+        key: DataKey,
+    ) -> Result<Self, StartError> {
         let read = store.clone();
         let recovery = tokio::task::spawn_blocking(move || read.recover())
             .await
             .map_err(|error| StartError::System(error.to_string()))??;
         let directory =
             Arc::new(Directory::load(&recovery, key, &config.profiles, &config.signing_keys, &config.cards)?);
-        let clock = Clock::new();
+        let clock = Clock::new(wall);
         let random = random::bytes::<16>().map_err(|error| StartError::System(error.to_string()))?;
         let (a, b) = random.split_at(8);
         let number = |half: &[u8]| half.iter().fold(0_u64, |n, byte| (n << 8) | u64::from(*byte));

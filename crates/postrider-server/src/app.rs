@@ -17,7 +17,8 @@ use tower_service::Service as _;
 
 use crate::connection::{ServerConfig, serve_with};
 use crate::guesses::Guesses;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, WrittenAs};
+use crate::surfaces::{self, Surface};
 use crate::{request_id, routes};
 
 /// What every handler can reach.
@@ -47,7 +48,8 @@ impl App {
 
 /// Serves the native API on a listener until `shutdown` is ready; then finishes the requests under way.
 ///
-/// `metrics` is what `/metrics` shows; without it that path answers 404.
+/// `metrics` is what `/metrics` shows; without it that path answers 404. `surface` is the platform that the server stands in
+/// for: its management API is found at `/` too.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -55,12 +57,14 @@ pub async fn serve(
     listener: TcpListener,
     engine: Engine,
     metrics: Option<PrometheusHandle>,
+    surface: Option<Surface>,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     let workers = engine.workers().clone();
-    let service = Service::new(engine, metrics, Arc::clone(&stopping));
+    let app = App(Arc::new(Inner { engine, metrics, stopping: Arc::clone(&stopping) }));
+    let service = Service::new(app, surface);
     let shutdown = async move {
         shutdown.await;
         stopping.store(true, Ordering::Relaxed);
@@ -77,15 +81,16 @@ struct Service {
 }
 
 impl Service {
-    fn new(engine: Engine, metrics: Option<PrometheusHandle>, stopping: Arc<AtomicBool>) -> Self {
-        let app = App(Arc::new(Inner { engine, metrics, stopping }));
-        let router = routes::router()
-            .split_for_parts()
-            .0
-            .fallback(no_such_path)
-            .method_not_allowed_fallback(no_such_method)
-            .with_state(app);
-        Self { router, guesses: Arc::default() }
+    fn new(app: App, surface: Option<Surface>) -> Self {
+        let native = routes::router().split_for_parts().0;
+        let native =
+            surfaces::mounted(native).fallback(no_such_path).method_not_allowed_fallback(no_such_method);
+        let router = match surface {
+            // What the platform's API has comes first, all the rest is as everywhere.
+            Some(surface) => surface.router().fallback_service(native.with_state(app.clone())),
+            None => native,
+        };
+        Self { router: router.with_state(app), guesses: Arc::default() }
     }
 
     async fn answer(mut self, peer: IpAddr, request: Request<Body>) -> Response {
@@ -95,10 +100,14 @@ impl Service {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        let written_as = response.extensions_mut().remove::<WrittenAs>();
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            let wrong_token = with_token && problem.kind() == Kind::Unauthorized;
+            let wrong_token = problem.kind() == Kind::Unauthorized && (with_token || problem.is_guess());
             let problem = if wrong_token { self.wrong_token(peer, problem) } else { problem };
-            let rendered = problem.render(id.to_str().unwrap_or("-"));
+            let rendered = match written_as {
+                Some(WrittenAs(form)) => problem.render_as(form),
+                None => problem.render(id.to_str().unwrap_or("-")),
+            };
             // What routing had to say (`Allow`) stays.
             let mut headers = std::mem::take(response.headers_mut());
             headers.remove(header::CONTENT_LENGTH);
@@ -121,12 +130,12 @@ impl Service {
     }
 }
 
-async fn no_such_path() -> Problem {
+pub(crate) async fn no_such_path() -> Problem {
     Problem::new(Kind::NotFound, "there is nothing at this path; see /openapi.json")
 }
 
 /// The router adds `Allow`, which is all that OPTIONS asks for (RFC 9110, section 9.3.7).
-async fn no_such_method(method: Method) -> Response {
+pub(crate) async fn no_such_method(method: Method) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
     }

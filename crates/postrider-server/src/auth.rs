@@ -23,7 +23,7 @@ impl FromRequestParts<App> for Caller {
             (Some(value), None) => bearer(value.as_bytes()),
             _ => None,
         };
-        token.and_then(|token| app.engine().authenticate(token)).map(Self).ok_or_else(unauthorized)
+        token.and_then(|token| Self::with_token(app, token)).ok_or_else(unauthorized)
     }
 }
 
@@ -35,7 +35,7 @@ fn unauthorized() -> Problem {
 }
 
 /// The token of `Bearer <token>`; the scheme in any case (RFC 9110, section 11.1).
-fn bearer(value: &[u8]) -> Option<&str> {
+pub(crate) fn bearer(value: &[u8]) -> Option<&str> {
     let (scheme, token) = value.split_at_checked(7)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return None;
@@ -44,6 +44,21 @@ fn bearer(value: &[u8]) -> Option<&str> {
 }
 
 impl Caller {
+    /// Whoever holds that token, if it is valid.
+    pub(crate) fn with_token(app: &App, token: &str) -> Option<Self> {
+        app.engine().authenticate(token).map(Self)
+    }
+
+    /// Whoever proved to hold a token.
+    pub(crate) fn holding(token: Arc<Token>) -> Self {
+        Self(token)
+    }
+
+    /// The token.
+    pub(crate) fn token(&self) -> &Token {
+        &self.0
+    }
+
     /// Whether the token has a scope.
     ///
     /// # Errors

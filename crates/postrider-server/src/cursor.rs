@@ -71,6 +71,29 @@ fn check(list: List, tenant: &str, at: &[u8]) -> [u8; CHECK] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_leads_back_to_its_place_and_a_changed_one_nowhere(
+            at in prop::collection::vec(any::<u8>(), 0..150), tenant in "[a-z:]{0,9}", changed in any::<prop::sample::Index>(),
+        ) {
+            let cursor = write(List::Events, &tenant, &at);
+            prop_assert_eq!(read(List::Events, &tenant, &cursor), Ok(at));
+            let changed = changed.index(cursor.len());
+            for other in "Aa0-_=".chars().filter(|c| !cursor[changed..].starts_with(*c)) {
+                let mut tampered = cursor.clone();
+                tampered.replace_range(changed..=changed, &other.to_string());
+                prop_assert!(read(List::Events, &tenant, &tampered).is_err(), "{}", tampered);
+            }
+            prop_assert!(read(List::Events, &tenant, &cursor[..changed]).is_err());
+        }
+
+        #[test]
+        fn no_text_is_a_cursor_by_chance(text in "[A-Za-z0-9_-]{0,80}|\\PC{0,80}") {
+            prop_assert!(read(List::Events, "acme", &text).is_err());
+        }
+    }
 
     #[test]
     fn abuse_a13_a_cursor_fits_its_own_list_and_tenant_alone() {

@@ -10,6 +10,8 @@ mod auth;
 mod body;
 mod connection;
 mod cursor;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guesses;
 mod openapi;
 mod problem;
@@ -17,8 +19,10 @@ mod query;
 mod request_id;
 mod routes;
 mod schema;
+mod surfaces;
 mod view;
 
 pub use app::serve;
 pub use connection::ServerConfig;
 pub use openapi::document as openapi_document;
+pub use surfaces::Surface;

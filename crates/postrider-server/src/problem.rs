@@ -66,11 +66,44 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
+    is_guess: bool,
 }
+
+/// How a management API writes a problem: a JSON document, and the status where that differs.
+pub(crate) type Form = fn(&Problem) -> (StatusCode, serde_json::Value);
+
+/// Left with an answer by the management API that it comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct WrittenAs(pub(crate) Form);
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None, is_guess: false }
+    }
+
+    /// Credentials in a body that are not valid: counted like a wrong token.
+    pub(crate) fn wrong_credentials(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { is_guess: true, ..Self::new(Kind::Unauthorized, detail) }
+    }
+
+    pub(crate) const fn is_guess(&self) -> bool {
+        self.is_guess
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn faults(&self) -> &[Fault] {
+        &self.errors
+    }
+
+    /// The same, with the fields named as another API has them.
+    pub(crate) fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
+        for fault in &mut self.errors {
+            fault.pointer = name(&fault.pointer);
+        }
+        self
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
@@ -134,9 +167,19 @@ impl Problem {
     /// The whole answer.
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let body = serde_json::to_vec(&self.document(Some(request_id))).unwrap_or_default();
-        let mut response = (self.kind.status(), body).into_response();
+        self.answer(self.kind.status(), body, "application/problem+json")
+    }
+
+    /// The whole answer, as another API writes it.
+    pub(crate) fn render_as(&self, form: Form) -> Response {
+        let (status, body) = form(self);
+        self.answer(status, body.to_string().into(), "application/json")
+    }
+
+    fn answer(&self, status: StatusCode, body: Vec<u8>, content_type: &'static str) -> Response {
+        let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.kind {
             Kind::Unauthorized => {

@@ -156,6 +156,14 @@ impl Query {
         self.faults.push(Fault::new(format!("/{name}"), detail));
     }
 
+    /// Ends the reading of an address in which unknown parameters are passed over.
+    ///
+    /// # Errors
+    /// 422 with all faults.
+    pub(crate) fn finish_leniently(self) -> Result<(), Problem> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
+    }
+
     /// Ends the reading.
     ///
     /// # Errors

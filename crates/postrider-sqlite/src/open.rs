@@ -18,6 +18,8 @@ use crate::{checkpoint, load, schema, sealed};
 
 /// SQLite below this can corrupt a write-ahead log that is checkpointed by two connections at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
+/// What follows the name of a database while it is made.
+const DRAFT: &str = ".new";
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 96;
 /// How long the writer waits for the end of a checkpoint that holds the file.
@@ -105,13 +107,12 @@ impl Found {
     ) -> Result<(Lock, Connection), StoreError> {
         let path = &self.path;
         if self.is_new {
-            create(path)?;
-        } else {
-            restrict(path)?;
+            make(path, config)?;
         }
+        restrict(path)?;
         check_file_system(path)?;
         let mut conn = writing_connection(path, config, frames).map_err(|f| explain(path, f))?;
-        prepare(&mut conn, self.is_new).map_err(|e| unusable(path, e))?;
+        prepare(&mut conn).map_err(|e| unusable(path, e))?;
         let meta = std::fs::metadata(path).map_err(|e| unusable(path, e))?;
         Ok((Lock { _file: self.lock, identity: (meta.dev(), meta.ino()), path: self.path }, conn))
     }
@@ -124,10 +125,40 @@ fn explain(path: &Path, fault: Fault) -> StoreError {
     }
 }
 
-fn prepare(conn: &mut Connection, is_new: bool) -> Result<(), String> {
-    if is_new {
-        conn.pragma_update(None, "application_id", schema::APPLICATION_ID).map_err(|e| e.to_string())?;
+/// Makes a database under another name, and gives it its own when it is whole and on the disk: of a start that is cut
+/// off nothing is left that the next one would take for a database of somebody else, or for a damaged one.
+fn make(path: &Path, config: &SqliteConfig) -> Result<(), StoreError> {
+    let draft = beside(path, DRAFT);
+    for file in [&draft, path] {
+        // A log that was left behind by an earlier file would be taken for this one's.
+        for suffix in ["-wal", "-shm", "-journal"] {
+            remove(&beside(file, suffix))?;
+        }
     }
+    remove(&draft)?;
+    create(&draft)?;
+    check_file_system(&draft)?;
+    let mut conn = writing_connection(&draft, config, &Arc::default()).map_err(|f| explain(path, f))?;
+    let named = conn.pragma_update(None, "application_id", schema::APPLICATION_ID);
+    named.map_err(|e| unusable(path, e))?;
+    prepare(&mut conn).map_err(|e| unusable(path, e))?;
+    conn.close().map_err(|(_, e)| unusable(path, e))?;
+    let synced = File::open(&draft).and_then(|file| file.sync_all());
+    synced.and_then(|()| std::fs::rename(&draft, path)).map_err(|e| unusable(path, e))?;
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let named = File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all());
+    named.map_err(|e| unusable(path, e))
+}
+
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(unusable(file, e)),
+        _ => Ok(()),
+    }
+}
+
+fn prepare(conn: &mut Connection) -> Result<(), String> {
     schema::migrate(conn).map_err(|e| e.to_string())?;
     let version: u32 =
         conn.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(|e| e.to_string())?;

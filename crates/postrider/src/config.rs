@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) database: String,
     /// A folder with profiles of the operator's own.
     pub(crate) profiles_dir: Option<PathBuf>,
+    /// The platform whose management API is found at `/` too.
+    pub(crate) surface: Option<String>,
     /// Loopback endpoints allowed, listening beyond loopback refused.
     pub(crate) dev: bool,
     /// The operator's token.
@@ -181,6 +183,7 @@ impl Default for Config {
             listen: "127.0.0.1:8700".into(),
             database: "sqlite:./postrider.db".into(),
             profiles_dir: None,
+            surface: None,
             dev: false,
             admin_token: None,
             master_key: None,

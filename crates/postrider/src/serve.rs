@@ -14,7 +14,7 @@ use postrider_core::node::NodeConfig;
 use postrider_core::profile::Profiles;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{AdminToken, Engine, EngineConfig, Workers, WriterConfig};
-use postrider_server::ServerConfig;
+use postrider_server::{ServerConfig, Surface};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -110,11 +110,14 @@ impl Running {
         let grace = Duration::from_secs(config.shutdown_grace_s);
         let (stop, stopped) = oneshot::channel();
         let server_config = ServerConfig { grace: grace / 2, ..ServerConfig::default() };
+        let surface = config.surface.as_deref().and_then(Surface::named);
+        let stopped = async {
+            // A dropped sender stops it too.
+            let _ = stopped.await;
+        };
+        let metrics = metrics_recorder();
         let serving =
-            postrider_server::serve(listener, engine.clone(), metrics_recorder(), server_config, async {
-                // A dropped sender stops it too.
-                let _ = stopped.await;
-            });
+            postrider_server::serve(listener, engine.clone(), metrics, surface, server_config, stopped);
         let server = tokio::spawn(serving);
         Ok(Self { address, engine, admin_token, grace, stop, server })
     }

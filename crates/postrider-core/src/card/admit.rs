@@ -7,7 +7,7 @@ use super::layer::Layer;
 use super::policy::{AuthenticationData, CardPolicy, Numbers};
 use super::quick;
 use super::walk::{Place, Verdict, Walk, What};
-use super::{Faults, NUMBER, SECRET, numbers_in};
+use super::{Faults, NUMBER, SECRET, may_hold_number, numbers_in};
 use crate::fault::Fault;
 use crate::publication::Publication;
 
@@ -20,7 +20,7 @@ pub fn is_suspicious(event: &Publication) -> bool {
     let json = |bytes: &Bytes| std::str::from_utf8(bytes).map_or(true, quick::is_suspicious);
     json(&event.data)
         || !event.attributes.is_empty() && json(&event.attributes)
-        || texts(event).into_iter().any(|(_, text)| quick::may_hold_number(text))
+        || texts(event).into_iter().any(|(_, text)| may_hold_number(text))
 }
 
 /// The parts of an event that name something, with the fields that they stand in.

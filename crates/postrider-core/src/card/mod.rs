@@ -56,10 +56,15 @@ pub fn holds_number(text: &str) -> bool {
     !numbers_in(text).is_empty()
 }
 
+/// Whether a text that is no JSON is worth a walk: the bytes show no digits that are percent-encoded.
+fn may_hold_number(text: &str) -> bool {
+    quick::may_hold_number(text) || text.contains('%')
+}
+
 /// The card numbers in a text that is no JSON.
 fn numbers_in(text: &str) -> Vec<What> {
     let mut found = Vec::new();
-    if quick::may_hold_number(text) || text.contains('%') {
+    if may_hold_number(text) {
         let judge = |_: Place<'_>, what| {
             found.push(what);
             Verdict::Pass

@@ -263,6 +263,20 @@ fn abuse_a104_what_names_something_is_refused_and_never_masked() {
     let names = ["/type", "/id", "/key", "/subject"];
     assert_eq!(pointers(Numbers::Reject), [&names[..], &["/attributes/pan", "/attributes"]].concat());
     assert_eq!(pointers(Numbers::Mask), names);
+    // The first look sees what stands there percent-encoded.
+    for hidden in
+        ["k %34111111111111111", "4111 1111 1111 1%311%31", "4%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31"]
+    {
+        for name in [
+            |event: &mut Publication, text| event.key = text,
+            |event: &mut Publication, text| event.subject = text,
+        ] {
+            let mut named = event("{}");
+            name(&mut named, Some(hidden.into()));
+            assert!(is_suspicious(&named), "{hidden}");
+            assert!(CardPolicy::default().admit(&mut named).is_err(), "{hidden}");
+        }
+    }
     assert_eq!(pointers(Numbers::Allow), [""; 0]);
     let mut track = event("{}");
     track.key = Some(";4111111111111111=2512101000?".into());

@@ -70,6 +70,17 @@ impl EndpointConfig {
         self.changed(&whole, &given, Vec::new(), terms)
     }
 
+    /// Whether a change brings a credential that was stored before to another host.
+    pub fn takes_credentials_along(&self, before: &Self) -> bool {
+        let credential = self.auth.credential();
+        let moved = moved(&before.url, &self.url)
+            || match (before.auth.oauth2(), self.auth.oauth2()) {
+                (Some(before), Some(now)) => moved(&before.token_url, &now.token_url),
+                _ => false,
+            };
+        moved && credential.is_some() && credential == before.auth.credential()
+    }
+
     fn changed(
         &self,
         whole: &Members,
@@ -86,7 +97,7 @@ impl EndpointConfig {
             Err(other) => return Err(other),
         };
         // Judged beside other faults too: whoever mends those should not meet this one only then.
-        if !faults.iter().any(|fault| fault.pointer.starts_with("/auth")) {
+        if !terms.credentials_go_along && !faults.iter().any(|fault| fault.pointer.starts_with("/auth")) {
             faults.extend(self.credential_left_behind(whole, given, next.as_ref()));
         }
         faults.truncate(MAX_FAULTS);

@@ -17,12 +17,27 @@ pub struct Terms<'a> {
     pub profile: &'a ProfileName,
     /// Where deliveries may go; what it says is told with all other faults.
     pub judge_url: &'a JudgeUrl<'a>,
+    /// Whether a stored credential goes along where a URL moves to another host, as the partners of some platforms expect.
+    pub credentials_go_along: bool,
+}
+
+impl<'a> Terms<'a> {
+    /// The same, with credentials that go along to another host.
+    #[must_use]
+    pub fn with_credentials_that_go_along(self) -> Self {
+        Self { credentials_go_along: true, ..self }
+    }
 }
 
 impl Terms<'static> {
     /// Profile `standard` alone, and every URL.
     pub fn standard() -> Self {
         static PROFILES: LazyLock<(Profiles, ProfileName)> = LazyLock::new(Default::default);
-        Self { profiles: &PROFILES.0, profile: &PROFILES.1, judge_url: &|url| Ok(url.into()) }
+        Self {
+            profiles: &PROFILES.0,
+            profile: &PROFILES.1,
+            judge_url: &|url| Ok(url.into()),
+            credentials_go_along: false,
+        }
     }
 }

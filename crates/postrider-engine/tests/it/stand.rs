@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use postrider_core::record::{Group, KeyHash};
 use postrider_core::seal::DataKey;
 use postrider_core::tenant::TenantConfig;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
-use postrider_engine::{Engine, EngineConfig, WriterConfig};
+use postrider_engine::{Engine, EngineConfig, WallClock, WriterConfig};
 use postrider_sqlite::{SqliteConfig, SqliteWriter};
 use postrider_store::{Maintenance, StoreError, Writer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,6 +24,8 @@ use tokio::net::TcpListener;
 
 /// The key of every database.
 pub(crate) const DATA_KEY: [u8; 32] = [7; 32];
+/// The one step of the default schedule.
+const STEP: Duration = Duration::from_millis(50);
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -99,6 +101,8 @@ pub(crate) struct Stand {
     pub(crate) switch: Arc<Switch>,
     /// How often each event arrived, by `webhook-id`.
     pub(crate) arrived: Arc<Mutex<BTreeMap<String, u32>>>,
+    /// Whether the receiver answers 500 for the time being.
+    pub(crate) refusing: Arc<AtomicBool>,
     port: u16,
 }
 
@@ -112,6 +116,17 @@ impl Stand {
     }
 
     pub(crate) async fn start_on(directory: &Path, node: NodeConfig, store: SqliteConfig) -> Self {
+        Self::start_by(directory, node, store, STEP, WallClock::default()).await
+    }
+
+    /// With another step of the schedule, and another wall clock.
+    pub(crate) async fn start_by(
+        directory: &Path,
+        node: NodeConfig,
+        store: SqliteConfig,
+        step: Duration,
+        wall: WallClock,
+    ) -> Self {
         let (store, writer) = postrider_sqlite::open(&directory.join("p.db"), store).unwrap();
         let switch = Arc::new(Switch {
             fault: Mutex::new(Fault::None),
@@ -127,7 +142,7 @@ impl Stand {
             profiles: Default::default(),
             signing_keys: Default::default(),
             url_policy: policy,
-            default_schedule: [Duration::from_millis(50)].into(),
+            default_schedule: [step].into(),
             disable_after: Duration::from_secs(432_000),
             cards: Default::default(),
             max_event_bytes: 65_536,
@@ -136,12 +151,12 @@ impl Stand {
             writer: WriterConfig { retention: Duration::from_secs(86_400), disk_reserve: 0, directory: None },
             workers: postrider_engine::Workers::here(),
         };
-        let engine = Engine::start(config, store, Box::new(writer), dispatcher, DataKey::new(&DATA_KEY))
-            .await
-            .unwrap();
+        let key = DataKey::new(&DATA_KEY);
+        let engine = Engine::start_by(wall, config, store, Box::new(writer), dispatcher, key).await.unwrap();
         let arrived = Arc::new(Mutex::new(BTreeMap::new()));
-        let port = receiver(arrived.clone()).await;
-        let mut stand = Self { engine, tenant: TenantNo(0), switch, arrived, port };
+        let refusing = Arc::new(AtomicBool::new(false));
+        let port = receiver(arrived.clone(), refusing.clone()).await;
+        let mut stand = Self { engine, tenant: TenantNo(0), switch, arrived, refusing, port };
         stand.tenant = stand.tenant("acme").await;
         stand
     }
@@ -199,14 +214,14 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Takes every request with 200, and counts it by its `Webhook-Id`.
-async fn receiver(arrived: Arc<Mutex<BTreeMap<String, u32>>>) -> u16 {
+/// Takes every request with 200, or refuses it, and counts it by its `Webhook-Id`.
+async fn receiver(arrived: Arc<Mutex<BTreeMap<String, u32>>>, refusing: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let arrived = arrived.clone();
+            let (arrived, refusing) = (arrived.clone(), refusing.clone());
             tokio::spawn(async move {
                 let mut buffer = Vec::new();
                 loop {
@@ -223,7 +238,9 @@ async fn receiver(arrived: Arc<Mutex<BTreeMap<String, u32>>>) -> u16 {
                     let id = text.lines().find_map(|l| l.strip_prefix("Webhook-Id: ")).unwrap_or_default();
                     *arrived.lock().entry(id.to_owned()).or_default() += 1;
                     buffer.clear();
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.is_err() {
+                    let status = if refusing.load(Ordering::SeqCst) { "500 No" } else { "200 OK" };
+                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
                         return;
                     }
                 }

@@ -5,6 +5,9 @@
 //! request (request smuggling). So every byte of a connection passes here first. It costs one search for line ends in
 //! each head; bodies are skipped by count.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod differential;
+
 /// Longest line of a head, in bytes. hyper's own bound on the whole head is smaller or equal.
 const MAX_LINE: usize = 16 * 1024;
 /// Longest line that gives a chunk's size, extensions included, in bytes.

@@ -225,7 +225,7 @@ fn overload(answers: &[Result<Answer, Problem>]) -> Option<&Problem> {
         .find(|problem| matches!(problem.kind(), Kind::Overloaded | Kind::TooMany))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = given.next() else { return Ok(None) };
     let fits =

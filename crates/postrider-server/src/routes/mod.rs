@@ -29,6 +29,9 @@ use crate::app::App;
 use crate::openapi::ApiDoc;
 use crate::schema;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use events::idempotency_key;
+
 /// Every route with its description.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
@@ -69,7 +72,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 }
 
 /// An answer of JSON text.
-fn json_text(status: StatusCode, body: impl Into<Body>) -> Response {
+pub(crate) fn json_text(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -77,7 +80,7 @@ fn json_text(status: StatusCode, body: impl Into<Body>) -> Response {
 }
 
 /// An answer of a value as JSON.
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => json_text(status, body),
         Err(error) => {
@@ -88,7 +91,7 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
 }
 
 /// An answer without anything in it.
-fn nothing() -> Response {
+pub(crate) fn nothing() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -104,7 +107,7 @@ struct Page<T> {
 }
 
 /// An answer that holds a secret, which nothing on its way may keep.
-fn secret_json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+pub(crate) fn secret_json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     let mut response = json(status, value);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -28,7 +28,7 @@ fn profiles(asks: bool) -> Arc<Profiles> {
         retry_for_s = 600
     "#;
     let standard = Profile::standard().declaration();
-    let declaration = format!("{standard}{}", if asks { challenge } else { "" });
+    let declaration = format!("catalog = 'open'\n{standard}{}", if asks { challenge } else { "" });
     let mut profiles = Profiles::default();
     profiles.add(Profile::parse("wary".parse().unwrap(), &declaration).unwrap()).unwrap();
     Arc::new(profiles)
@@ -124,7 +124,7 @@ async fn abuse_a37_an_endpoint_is_asked_until_it_proves_itself_and_gets_nothing_
     assert!(!asked.contains("content-type") && !asked.contains("webhook-"), "{asked}");
     let failed = wait_for(&server, &path, |read| !read["challenge"]["error"].is_null()).await;
     let error = failed["challenge"]["error"].as_str().unwrap();
-    assert!(error.contains("x-verify-token is not the HMAC-SHA256"), "{error}");
+    assert!(error.contains("X-Verify-Token is not the HMAC-SHA256"), "{error}");
     assert!(!failed["challenge"]["next_at"].is_null() && failed["state"] == "unverified", "{failed}");
     // The partner has its secret only now; nobody has to ask again.
     *knows.lock() = Some(secret_of(&server, &path).await);
@@ -203,7 +203,7 @@ async fn abuse_a35_a_challenge_goes_on_after_a_restart_and_only_where_the_guard_
         wait_for(&server, &open, |read| read["challenge"]["last_at"] != before["challenge"]["last_at"]).await;
     assert_eq!((&after["state"], after["challenge"]["error"].is_null()), (&json!("unverified"), false));
     // Loopback is not allowed any more: nothing is asked there.
-    let kind = Kind { is_strict: true, profiles: profiles(true) };
+    let kind = Kind { is_strict: true, profiles: profiles(true), ..Kind::default() };
     let server = server.restart_as(kind).await;
     while at_silent.try_recv().is_ok() {}
     let refused = server.operator("POST", &format!("{open}/challenge"), "", 200).await;

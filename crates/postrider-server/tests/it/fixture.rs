@@ -15,7 +15,7 @@ use postrider_core::profile::Profiles;
 use postrider_core::seal::DataKey;
 use postrider_dispatch::{DispatchConfig, Dispatcher, HickoryResolver, TcpDial, UrlPolicy};
 use postrider_engine::{Engine, EngineConfig, WriterConfig};
-use postrider_server::ServerConfig;
+use postrider_server::{ServerConfig, Surface};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,6 +46,8 @@ pub(crate) struct Server {
 pub(crate) struct Kind {
     /// How webhooks may look.
     pub(crate) profiles: Arc<Profiles>,
+    /// The platform that it stands in for.
+    pub(crate) surface: Option<Surface>,
     /// Requests may not go to loopback.
     pub(crate) is_strict: bool,
 }
@@ -138,8 +140,14 @@ impl Server {
                 std::future::pending::<()>().await;
             }
         };
-        let serving =
-            tokio::spawn(postrider_server::serve(listener, engine.clone(), metrics, config, shutdown));
+        let serving = tokio::spawn(postrider_server::serve(
+            listener,
+            engine.clone(),
+            metrics,
+            kind.surface,
+            config,
+            shutdown,
+        ));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { address, engine, client, stop, serving, directory, kind }
     }

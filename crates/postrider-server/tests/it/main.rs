@@ -10,3 +10,4 @@ mod examples;
 mod fixture;
 mod lookup;
 mod replays;
+mod surfaces;

@@ -83,6 +83,31 @@ fn abuse_a68_a_newer_database_is_refused_and_untouched() {
     assert!(std::fs::read(&path).unwrap() == newer);
 }
 
+/// As it is left where the first start ends amid it, and where somebody removed a database without its log.
+#[test]
+fn abuse_a62_what_a_first_start_that_was_cut_off_left_is_in_nobody_s_way() {
+    let (_dir, path) = fresh();
+    filled(&path);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    for left in [&whole[..], &whole[..4_096], b"", b"half"] {
+        for suffix in [".new", ".new-wal", ".new-shm", ".new-journal", "-wal", "-shm", "-journal"] {
+            std::fs::write(beside(suffix), left).unwrap();
+        }
+        let (store, writer) = open(&path, SqliteConfig::default()).unwrap();
+        assert_eq!(store.committed(), Position::ZERO);
+        drop(store);
+        Box::new(writer).close().unwrap();
+        assert!(!beside(".new").exists());
+        filled(&path);
+        let (store, _writer) = open(&path, SqliteConfig::default()).unwrap();
+        assert_eq!(store.count_pending(EndpointNo(1), 1_000).unwrap().0, 50);
+        drop(store);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn abuse_a106_nobody_else_can_read_the_files() {
     let (_dir, path) = fresh();

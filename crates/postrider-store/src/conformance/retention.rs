@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use postrider_core::id::{EndpointNo, Position};
-use postrider_core::record::KeyHash;
 
 use super::Harness;
-use super::build::{ALL, Builder, Draft, TENANT, succeeded};
+use super::build::{ALL, Builder, Draft, succeeded};
 use super::configuration::put;
-use crate::{LogQuery, Maintenance};
+use crate::{LogQuery, Maintenance, Writer};
+
+/// A day.
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// Finished groups are gone after a while; a group with pending work stays whole, and sequences go on.
 pub fn finished_work_goes_and_pending_work_stays(harness: &dyn Harness) {
@@ -28,19 +30,10 @@ pub fn finished_work_goes_and_pending_work_stays(harness: &dyn Harness) {
         }
     }
     b.commit(&mut *writer, store.committed());
-    b.now = b.now + Duration::from_secs(40 * 86_400);
+    b.now = b.now + DAY * 40;
     let fresh = b.event(Draft::default())[0];
     b.commit(&mut *writer, store.committed());
-    for pass in 0..6 {
-        let now = b.now + Duration::from_secs(120 * pass);
-        let how =
-            Maintenance { now, retention: Duration::from_secs(30 * 86_400), budget: Duration::from_secs(1) };
-        for _ in 0..100 {
-            if !writer.maintain(how).unwrap() {
-                break;
-            }
-        }
-    }
+    forget(&mut *writer, &b);
     let kept: Vec<u64> = store
         .log(&LogQuery { limit: 100, ..LogQuery::default() })
         .unwrap()
@@ -58,34 +51,44 @@ pub fn finished_work_goes_and_pending_work_stays(harness: &dyn Harness) {
     assert_eq!(store.count_pending(EndpointNo(1), 9).unwrap().0, 2);
 }
 
-/// Also when finished work is kept for less.
-pub fn idempotency_keys_are_known_for_a_day_however_short_the_retention(harness: &dyn Harness) {
-    const HOUR: Duration = Duration::from_secs(3_600);
-    let (store, mut writer) = harness.open();
+/// When everything of an endpoint is gone, its next number still follows the last, and its feed says which that was.
+pub fn sequences_go_on_when_nothing_is_left(harness: &dyn Harness) {
     let mut b = Builder::default();
-    let deliveries = Vec::new();
-    let keyed = Draft { idempotency: Some("k".into()), deliveries: deliveries.clone(), ..Draft::default() };
-    b.event(keyed);
-    b.commit(&mut *writer, store.committed());
-    let plain = store.committed().plus(1);
-    b.event(Draft { deliveries, ..Draft::default() });
-    b.commit(&mut *writer, store.committed());
-    let begun = b.now;
-    let key = KeyHash::idempotency(TENANT, "k");
-    for (hours, known) in [(2, true), (23, true), (26, false)] {
-        b.now = begun + HOUR * hours;
-        b.spare_position();
-        b.commit(&mut *writer, store.committed());
-        for pass in 0..4 {
-            let now = b.now + Duration::from_secs(120 * pass);
-            let how = Maintenance { now, retention: HOUR, budget: Duration::from_secs(1) };
-            for _ in 0..100 {
-                if !writer.maintain(how).unwrap() {
-                    break;
-                }
-            }
+    {
+        let (store, mut writer) = harness.open();
+        put(1, 1).into_iter().for_each(|e| b.edit(e));
+        for _ in 0..5 {
+            let owed = b.event(Draft::default())[0];
+            b.commit(&mut *writer, store.committed());
+            b.update(succeeded(owed, b.now));
+            b.commit(&mut *writer, store.committed());
         }
-        assert_eq!(store.find_keys(&[key]).unwrap()[0].is_some(), known, "after {hours} hours");
-        assert_eq!(store.event(plain).unwrap(), None, "after {hours} hours");
+        b.now = b.now + DAY * 40;
+        b.event(Draft { deliveries: Vec::new(), ..Draft::default() });
+        b.commit(&mut *writer, store.committed());
+        forget(&mut *writer, &b);
+        assert!(store.feed(EndpointNo(1), 0, ALL).unwrap().entries.is_empty());
+    }
+    for _ in 0..2 {
+        let (store, writer) = harness.open();
+        assert_eq!(store.recover().unwrap().endpoints[0].last_sequence, 5);
+        assert_eq!(store.feed(EndpointNo(1), 0, ALL).unwrap().last_sequence, 5);
+        drop(store);
+        writer.close().unwrap();
+    }
+}
+
+/// Removes what is older than thirty days.
+pub(super) fn forget(writer: &mut dyn Writer, b: &Builder) {
+    maintain(writer, b, DAY * 30);
+}
+
+/// Does what is to be done in the background, as far as it is due within the next minutes.
+pub(super) fn maintain(writer: &mut dyn Writer, b: &Builder, retention: Duration) {
+    for pass in 0..8 {
+        let now = b.now + Duration::from_secs(120 * pass);
+        let how = Maintenance { now, retention, budget: Duration::from_secs(1) };
+        let steps = (0..1_000).take_while(|_| writer.maintain(how).unwrap()).count();
+        assert!(steps < 1_000, "maintenance does not end");
     }
 }

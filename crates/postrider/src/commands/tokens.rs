@@ -57,7 +57,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
                 for (name, value) in answer.credentials() {
                     rows.field(name, value);
                 }
-                rows.note("Keep this now: it is not shown again.");
+                rows.note("Keep the token now: it is not shown again.");
                 rows
             })?;
         }

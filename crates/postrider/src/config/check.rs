@@ -8,6 +8,7 @@ use figment::providers::Serialized;
 use figment::value::Value;
 use postrider_core::seal::MasterKey;
 use postrider_core::secret::SigningSecret;
+use postrider_server::Surface;
 
 use super::Config;
 use super::load::{Fault, Loaded, SECRET_KEYS, leaves};
@@ -34,6 +35,7 @@ pub(super) fn faults(config: &Config, source: impl Fn(&str) -> String) -> Vec<Fa
     retry(config, &mut found);
     nat64(config, &mut found);
     signing_keys(config, &mut found);
+    surface(config, &mut found);
     found.faults
 }
 
@@ -109,6 +111,15 @@ fn master_keys(config: &Config, found: &mut Found<'_>) {
 fn signing_keys(config: &Config, found: &mut Found<'_>) {
     if let Some(Err(form)) = signing_key(config) {
         found.push("fourpay.signing_key", form);
+    }
+}
+
+fn surface(config: &Config, found: &mut Found<'_>) {
+    if let Some(name) = &config.surface
+        && Surface::named(name).is_none()
+    {
+        let names: Vec<&str> = Surface::names().collect();
+        found.push("surface", format!("{name:?} is not one of {}", names.join(", ")));
     }
 }
 

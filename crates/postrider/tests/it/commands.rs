@@ -135,7 +135,7 @@ async fn the_token_comes_from_a_file_and_is_shown_nowhere() {
     let ran = on(&fake, &args).run().await;
     assert_eq!((ran.code, ran.out.as_str()), (0, "ID  NAME  PROFILE  CREATED\n(none)\n"), "{ran:?}");
     assert_eq!(fake.last().1, "Bearer tok-2");
-    fake.answer(200, r#"{"id":"tok_9","token":"secret-once","scopes":["events-write"],"created_at":"2026-01-01T00:00:00.000Z"}"#);
+    fake.answer(200, r#"{"id":"tok_9","kind":"bearer","token":"secret-once","scopes":["events-write"],"created_at":"2026-01-01T00:00:00.000Z"}"#);
     let made = on(&fake, &["tokens", "create", "--scope", "events-write,events-read"]).run().await;
     assert!(made.out.contains("secret-once"), "{made:?}");
 }

@@ -247,6 +247,7 @@ fn the_example_file_explains_every_key_and_shows_its_default() {
     assert!(shown.admin_token.take().is_some());
     assert!(shown.master_key.take().is_some() && shown.previous_master_key.take().is_some());
     assert!(shown.master_key_file.take().is_some());
+    assert!(shown.surface.take().is_some());
     assert!(shown.profiles_dir.take().is_some() && shown.fourpay.signing_key.take().is_some());
     assert!(shown.outbound.extra_ca_file.take().is_some());
     assert_eq!(shown, Config::default());

@@ -124,6 +124,8 @@ type Script = Box<dyn FnMut(&Received) -> Reply + Send>;
 struct Shared {
     received: Mutex<Vec<Received>>,
     script: Mutex<Script>,
+    /// What it answers OpenCard's challenges with; they are noted as requests while it has none.
+    owner: Mutex<Option<String>>,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
     connections: AtomicUsize,
@@ -149,6 +151,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             received: Mutex::default(),
             script: Mutex::new(Box::new(|_| Reply::status(204))),
+            owner: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             most_in_flight: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -205,6 +208,11 @@ impl Receiver {
             *count += 1;
             reply
         });
+    }
+
+    /// From now on it proves to be OpenCard's partner who has this secret, and does not note that it was asked to.
+    pub(crate) fn proves(&self, secret: &str) {
+        *self.shared.owner.lock().unwrap() = Some(secret.to_owned());
     }
 
     /// Everything that arrived so far, in order.
@@ -267,6 +275,13 @@ async fn serve(mut stream: TcpStream, shared: &Shared) {
     while let Ok(Some(message)) = read_message(&mut stream, &mut buffer).await {
         let path = message.first_line.split(' ').nth(1).unwrap_or_default().to_owned();
         let received = Received { at: Instant::now(), wall: SystemTime::now(), path, message };
+        if let Some(reply) = proof(&received, shared) {
+            shared.in_flight.fetch_add(1, SeqCst);
+            if !carry_out(&mut stream, reply, shared).await {
+                return;
+            }
+            continue;
+        }
         let now = shared.in_flight.fetch_add(1, SeqCst) + 1;
         shared.most_in_flight.fetch_max(now, SeqCst);
         let reply = (shared.script.lock().unwrap())(&received);
@@ -275,6 +290,19 @@ async fn serve(mut stream: TcpStream, shared: &Shared) {
             return;
         }
     }
+}
+
+/// The answer to a challenge: twenty letters and digits, and nothing else is ever signed.
+fn proof(request: &Received, shared: &Shared) -> Option<Reply> {
+    let secret = shared.owner.lock().unwrap().clone()?;
+    let (_, challenge) = request.path.rsplit_once("challenge=")?;
+    let fits = challenge.len() == 20 && challenge.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !fits || !request.message.first_line.starts_with("GET ") {
+        return None;
+    }
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
+    let proof = data_encoding::HEXLOWER.encode(aws_lc_rs::hmac::sign(&key, challenge.as_bytes()).as_ref());
+    Some(Reply::status(200).with("X-Verify-Token", &proof))
 }
 
 /// Whether the connection goes on. A request counts as under way until its answer begins, since the other side may act on

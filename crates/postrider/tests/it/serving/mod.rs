@@ -1,6 +1,7 @@
 //! The server as a whole: what is published against what arrives, one module for each promise.
 
 mod access;
+mod account;
 mod batches;
 mod breaker;
 mod contract;

@@ -15,7 +15,9 @@ const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/profiles.md");
 
 async fn tenant(api: &Api, id: &str, profile: &str) -> Tenant {
-    api.json("PUT", &format!("/v1/tenants/{id}"), &json!({"profile": profile})).await.ok(201);
+    let integrations = if profile == "mcards" { vec!["full_webhook_access"] } else { Vec::new() };
+    let spec = json!({"profile": profile, "integrations": integrations});
+    api.json("PUT", &format!("/v1/tenants/{id}"), &spec).await.ok(201);
     Tenant { api: api.clone(), id: id.into() }
 }
 
@@ -24,6 +26,15 @@ async fn endpoint(tenant: &Tenant, receiver: &Receiver, mut spec: Value) -> Stri
     spec["url"] = json!(receiver.url());
     let made = tenant.api.post(&tenant.path("endpoints"), &spec).await.ok(201);
     tenant.path(&format!("endpoints/{}", made["id"].as_str().unwrap()))
+}
+
+/// Waits until an endpoint has proven whose it is, where its profile asks for that.
+async fn verified(api: &Api, path: &str) {
+    eventually("the endpoint is verified", async || {
+        let read = api.get(path).await.ok(200);
+        (read["verified"] == true).then_some(())
+    })
+    .await;
 }
 
 /// Publishes data byte for byte.
@@ -46,7 +57,9 @@ async fn fourpay_and_opencard_send_the_data_byte_for_byte_and_sign_these_bytes()
         ("opencard", "card.transaction.authorized", "x-event", "x-data-signature"),
     ] {
         let tenant = tenant(&api, profile, profile).await;
-        endpoint(&tenant, &receiver, json!({"secret": "a partner's own secret"})).await;
+        receiver.proves("a partner's own secret");
+        let path = endpoint(&tenant, &receiver, json!({"secret": "a partner's own secret"})).await;
+        verified(&api, &path).await;
         let event = publish(&tenant, event_type, DATA).await;
         let delivery = tenant.wait_for_status(&event, "succeeded").await;
         let arrived = receiver.all().into_iter().next_back().unwrap();
@@ -145,11 +158,15 @@ async fn secrets_are_as_each_profile_has_them() {
     api.get(&format!("{path}/secret")).await.problem(403);
     let rotated = api.post(&format!("{path}/secret/rotate"), &json!({"overlap_s": 600})).await.ok(200);
     let secret = rotated["secret"].as_str().unwrap();
+    receiver.proves(secret);
+    api.post(&format!("{path}/challenge"), &json!({})).await.ok(200);
+    verified(&api, &path).await;
+    let asked = receiver.count();
     assert!(secret.len() == 60 && secret.bytes().all(|b| b.is_ascii_alphanumeric()), "{secret}");
     publish(&opencard, "tpa.signed", "{}").await;
     // One signature alone, by the new one, whatever was asked.
-    let arrived = receiver.wait_for(1).await;
-    assert_eq!(arrived[0].header("x-data-signature"), hex_of(secret, b"{}"));
+    let arrived = receiver.wait_for(asked + 1).await;
+    assert_eq!(arrived[asked].header("x-data-signature"), hex_of(secret, b"{}"));
     // A profile that signs in base64 takes another secret, so one must come with the change.
     let refused = api.json("PATCH", &path, &json!({"profile": "standard", "secret": "hush"})).await;
     refused.problem(422);
@@ -159,7 +176,7 @@ async fn secrets_are_as_each_profile_has_them() {
     );
     api.json("PATCH", &path, &json!({"profile": "standard", "secret": SECRET})).await.ok(200);
     publish(&opencard, "tpa.signed", "{}").await;
-    receiver.wait_for(2).await[1].verify(SECRET);
+    receiver.wait_for(asked + 2).await[asked + 1].verify(SECRET);
     // Removing it is for those alone that need none.
     api.json("PATCH", &path, &json!({"secret": null})).await.problem(422);
     let cleared = api.json("PATCH", &path, &json!({"profile": "penny", "secret": null})).await.ok(200);
@@ -198,7 +215,9 @@ async fn one_request_verifies_under_both_profiles_until_the_time_is_over() {
     let acme = tenant(&api, "acme", "opencard").await;
     let also = |profile: &str, until: &str| json!({"also_sign": [{"profile": profile, "until": until}]});
     let far = "2999-01-01T00:00:00.000Z";
+    receiver.proves(SECRET);
     let path = endpoint(&acme, &receiver, json!({"secret": SECRET, "headers": {"X-Own": "1"}})).await;
+    verified(&api, &path).await;
     let changed = api.json("PATCH", &path, &also("standard", far)).await.ok(200);
     assert_eq!(changed["also_sign"], json!([{"profile": "standard", "until": far}]));
     let event = publish(&acme, "tpa.signed", DATA).await;

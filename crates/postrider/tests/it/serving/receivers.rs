@@ -1,11 +1,16 @@
 //! Partners verify with the official packages of Standard Webhooks: what we sign, the receivers of the documentation accept,
 //! and those that read the feed miss nothing.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use postrider_core::secret::SigningSecret;
+use postrider_core::signature::{DEFAULT_TOLERANCE, SigningKey};
+use postrider_core::time::Timestamp;
 use serde_json::json;
 
 use crate::harness::{Server, Setup, eventually};
@@ -76,6 +81,54 @@ fn listening_port(pid: u32) -> Option<u16> {
         let (_, port) = fields.get(1)?.split_once(':')?;
         listens.then(|| u16::from_str_radix(port, 16).ok()).flatten()
     })
+}
+
+/// Signs each line of its input with the official library.
+const SIGNER: &str = r#"
+import sys, json, datetime, standardwebhooks
+for line in sys.stdin:
+    m = json.loads(line)
+    at = datetime.datetime.fromtimestamp(m["at"], datetime.timezone.utc)
+    print(standardwebhooks.Webhook(m["secret"]).sign(m["id"], at, m["body"]))
+"#;
+
+#[test]
+fn messages_of_any_kind_are_signed_as_the_official_library_does() {
+    let python = packages().join(".venv/bin/python");
+    let mut child = Command::new(python)
+        .args(["-c", SIGNER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Keys of every length, texts from nothing to many kilobytes, of one byte a character and of four.
+    let messages: Vec<_> = (0..300_usize)
+        .map(|n| {
+            let key: Vec<u8> = (0..24 + n % 41).map(|i| (i * 7 + n * 13) as u8).collect();
+            let secret = format!("whsec_{}", STANDARD.encode(key));
+            let body = ["a", "é", "😀", "{\"x\":1}\n", "\u{0}\\"][n % 5].repeat(n * n % 997);
+            (secret, format!("evt_{n}:-"), 1_700_000_000 + n as i64 * 86_413, body)
+        })
+        .collect();
+    let mut input = child.stdin.take().unwrap();
+    let lines: Vec<String> = messages
+        .iter()
+        .map(|(secret, id, at, body)| json!({"secret": secret, "id": id, "at": at, "body": body}).to_string())
+        .collect();
+    let writing = std::thread::spawn(move || input.write_all((lines.join("\n") + "\n").as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writing.join().unwrap();
+    let signatures = String::from_utf8(output.stdout).unwrap();
+    let signatures: Vec<&str> = signatures.lines().collect();
+    assert_eq!(signatures.len(), messages.len());
+    for ((secret, id, at, body), theirs) in messages.iter().zip(signatures) {
+        let key = SigningKey::new(&SigningSecret::parse(secret).unwrap());
+        let mut ours = String::new();
+        key.sign_into(&mut ours, id, *at, body.as_bytes());
+        assert_eq!(ours, theirs, "{id}");
+        let now = Timestamp::from_secs(*at);
+        key.verify(id, &at.to_string(), theirs, body.as_bytes(), now, DEFAULT_TOLERANCE).unwrap();
+    }
 }
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
