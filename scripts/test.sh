@@ -111,7 +111,7 @@ cargo build --locked --quiet --profile sim --package postrider-sim
 target/sim/postrider-sim --seeds 1000
 # The deliberate bugs that need no build of their own; `make mutants` plants all.
 target/sim/postrider-sim mutants
-target/sim/postrider-sim --from "$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')" --seeds 1000000 --within-s 45
+target/sim/postrider-sim --from "$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')" --seeds 1000000 --within-s 30
 passed
 
 step "the README's tour"

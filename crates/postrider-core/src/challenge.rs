@@ -92,6 +92,27 @@ impl ChallengeForm {
         Some(url.into())
     }
 
+    /// The proof that a receiver with the key answers in its header; `None` for what is no challenge of this form, and must not
+    /// be signed.
+    ///
+    /// ```
+    /// use postrider_core::challenge::{ChallengeForm, Proof};
+    /// # let proof = Proof { header: "x-proof".into(), sha512: false, base64: false };
+    /// # let form = ChallengeForm { method: "GET", query: "challenge".into(), characters: 20, headers: vec![], status: 200,
+    /// #     proof, retry_for: std::time::Duration::ZERO };
+    /// let proof = form.answer(b"key", "ABCDEFGHIJabcdefghi7").unwrap();
+    /// assert!(form.check(b"key", "ABCDEFGHIJabcdefghi7", 200, Some(proof.as_bytes())).is_ok());
+    /// assert_eq!(form.answer(b"key", r#"{"amount":1000000}  "#), None);
+    /// ```
+    pub fn answer(&self, key: &[u8], challenge: &str) -> Option<String> {
+        let algorithm = if self.proof.sha512 { hmac::HMAC_SHA512 } else { hmac::HMAC_SHA256 };
+        let key = hmac::Key::new(algorithm, key);
+        is_challenge(challenge, self.characters).then(|| {
+            let tag = hmac::sign(&key, challenge.as_bytes());
+            if self.proof.base64 { STANDARD.encode(tag) } else { HEXLOWER_PERMISSIVE.encode(tag.as_ref()) }
+        })
+    }
+
     /// Whether an answer proves that whoever gave it has the key; `proof` is what its header says. The comparison takes as
     /// long for any answer.
     ///

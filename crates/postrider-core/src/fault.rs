@@ -10,12 +10,19 @@ pub struct Fault {
     pub pointer: String,
     /// The fault and its remedy. Never holds a value that was sent, which may be a secret.
     pub detail: Cow<'static, str>,
+    /// The document is well, but its sender may not have what it asks for.
+    pub is_refusal: bool,
 }
 
 impl Fault {
     /// A fault at a pointer.
     pub fn new(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self { pointer: pointer.into(), detail: detail.into(), is_refusal: false }
+    }
+
+    /// What the sender of a document may not have, at a pointer.
+    pub fn refusal(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { is_refusal: true, ..Self::new(pointer, detail) }
     }
 }
 

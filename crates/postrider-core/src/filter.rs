@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::decimal::Decimal;
+use crate::subscription::Pattern;
 
 mod facts;
 mod places;
@@ -19,7 +20,9 @@ mod screen;
 
 pub use facts::Facts;
 pub use pointer::{MAX_POINTER_BYTES, MAX_POINTER_LEVELS, Pointer};
-pub use read::{MAX_CONDITIONS, MAX_FILTER_ATTRIBUTES, MAX_FILTER_VALUES, MAX_LISTED, MAX_VALUE_BYTES};
+pub use read::{
+    MAX_CONDITIONS, MAX_FILTER_ATTRIBUTES, MAX_FILTER_TYPES, MAX_FILTER_VALUES, MAX_LISTED, MAX_VALUE_BYTES,
+};
 pub use screen::{Entrant, Judged, Screen};
 
 /// The conditions of an endpoint; an event passes where all of them hold. Never empty.
@@ -39,6 +42,8 @@ pub use screen::{Entrant, Judged, Screen};
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Filters {
+    /// The types that they ask something of, those of all others pass; all types where there is none.
+    event_types: Vec<Pattern>,
     /// Each of an attribute, by a pointer of one level.
     attributes: Vec<Condition>,
     data: Vec<Condition>,
@@ -173,7 +178,19 @@ impl Filters {
         self.attributes.len() + self.data.len()
     }
 
-    /// Whether an event passes, by its facts, which were gathered for these filters among others.
+    /// Whether they ask anything of events of this type; those of which they do not pass.
+    ///
+    /// ```
+    /// use postrider_core::filter::Filters;
+    /// let text = r#"{"event_types": ["card.*"], "attributes": {"buyer_party": ["5561234567"]}}"#;
+    /// let filters = Filters::parse(text).unwrap().unwrap();
+    /// assert!(filters.ask_of("card.used") && !filters.ask_of("receipt.fetched"));
+    /// ```
+    pub fn ask_of(&self, event_type: &str) -> bool {
+        self.event_types.is_empty() || self.event_types.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// Whether an event of a type that they [ask something of](Self::ask_of) passes, by its facts, which were gathered for these filters among others.
     ///
     /// # Errors
     /// The first condition that does not hold; those on attributes come first.

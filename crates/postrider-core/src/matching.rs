@@ -62,7 +62,7 @@ impl Candidate {
                 sample.event_type
             ));
         }
-        let filters = self.policy.filters.as_deref();
+        let filters = self.policy.filters.as_deref().filter(|filters| filters.ask_of(&sample.event_type));
         if let Some(unmet) = filters.and_then(|filters| filters.check(facts).err()) {
             return not(unmet.to_string());
         }

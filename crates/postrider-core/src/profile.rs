@@ -291,6 +291,14 @@ impl Profiles {
         Ok(())
     }
 
+    /// Opens the types that come with a profile to every tenant, whatever its integrations.
+    pub fn open_types(&mut self, name: &str) {
+        let Some(profile) = self.0.get_mut(name) else { return };
+        let mut types = profile.types().clone();
+        types.values_mut().for_each(|config| config.integrations.clear());
+        *profile = Arc::new(Profile::clone(profile).with_types(types));
+    }
+
     /// The one of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Profile>> {
         self.0.get(name)

@@ -72,7 +72,6 @@ enum Purpose {
     DataKey = 0,
     Endpoint = 1,
     Credential = 2,
-    AccessToken = 3,
 }
 
 impl Binding {
@@ -87,11 +86,6 @@ impl Binding {
         let mut row = [0; 16];
         row.copy_from_slice(&digest::digest(&digest::SHA256, id.as_bytes()).as_ref()[..16]);
         Self { purpose: Purpose::Credential, row }
-    }
-
-    /// An access token, which is in no row: whoever presents it brings it.
-    pub const fn access_token() -> Self {
-        Self { purpose: Purpose::AccessToken, row: [0; 16] }
     }
 
     const fn data_key(database: [u8; DATABASE_BYTES]) -> Self {
@@ -251,6 +245,12 @@ impl DataKey {
     /// See [`OpenError`].
     pub fn open(&self, binding: Binding, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         self.0.open(binding, sealed)
+    }
+
+    /// A key for HMAC-SHA256 that follows from it and is used for access tokens alone: there may be any number of them.
+    pub fn for_access_tokens(&self) -> hmac::Key {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.bytes());
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, b"postrider access tokens\0").as_ref())
     }
 
     /// The signing secret of the server's own for the endpoints of a profile that have none: the same for as long as the

@@ -12,9 +12,11 @@ use crate::record::Event;
 use crate::time::Timestamp;
 
 mod body;
+mod receive;
 mod sign;
 mod template;
 
+pub use receive::Received;
 pub use sign::Keys;
 pub use template::MAX_TEMPLATE_BYTES;
 

@@ -1,9 +1,10 @@
 //! Callers who do not show their token as it is: they exchange it for access tokens, or prove with every request that they
 //! have its secret.
 //!
-//! An access token is in no store: it says itself whose it is, what it allows and until when, sealed under the database's
-//! key. The token behind it is looked up whenever it is used, so that it ends with it.
+//! An access token is in no store: it says itself whose it is, what it allows and until when, signed under a key that follows
+//! from the database's. The token behind it is looked up whenever it is used, so that it ends with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use crate::Engine;
 use crate::clock::wall;
 use crate::directory::Token;
 use crate::error::ServiceError;
-use crate::random;
 
+/// Bytes of the tag behind what an access token says.
+const TAG_BYTES: usize = 32;
 /// What access tokens begin with.
 pub(crate) const PREFIX: &str = "pra_";
 
@@ -51,7 +53,8 @@ struct Claims {
 }
 
 impl Engine {
-    /// Exchanges a client's id and secret for an access token that lives `life`, for these scopes or for all of the client's.
+    /// Exchanges a client's id and secret for an access token, for these scopes or for all of the client's, and says how long it
+    /// lives: `life`, or as long as the client.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -61,7 +64,7 @@ impl Engine {
         client_secret: &str,
         scopes: Option<&[Scope]>,
         life: Duration,
-    ) -> Result<Secret, Denied> {
+    ) -> Result<(Secret, Duration), Denied> {
         let token = self.held(TokenKind::Client, client_id, client_secret).ok_or(Denied::Credentials)?;
         let lacking = scopes.unwrap_or_default().iter().find(|scope| !token.config.allows(**scope));
         match lacking {
@@ -70,7 +73,8 @@ impl Engine {
         }
     }
 
-    /// Exchanges a user name and a password, sent with the API key that belongs to them, for an access token that lives `life`.
+    /// Exchanges a user name and a password, sent with the API key that belongs to them, for an access token; as
+    /// [`Self::exchange_client`].
     ///
     /// # Errors
     /// See [`Denied`].
@@ -80,7 +84,7 @@ impl Engine {
         password: &str,
         api_key: &str,
         life: Duration,
-    ) -> Result<Secret, Denied> {
+    ) -> Result<(Secret, Duration), Denied> {
         let token = self.held(TokenKind::Login, username, password);
         let token = token.filter(|token| token.has_api_key(api_key)).ok_or(Denied::Credentials)?;
         Ok(self.access_token(&token, None, life)?)
@@ -114,20 +118,27 @@ impl Engine {
         token: &Token,
         scopes: Option<&[Scope]>,
         life: Duration,
-    ) -> Result<Secret, ServiceError> {
-        let end = (wall() + life).min(token.config.expires_at.unwrap_or(Timestamp::FAR_FUTURE));
-        let names = |scopes: &[Scope]| scopes.iter().map(|scope| scope.as_str().into()).collect();
+    ) -> Result<(Secret, Duration), ServiceError> {
+        let now = wall();
+        let end = (now + life).min(token.config.expires_at.unwrap_or(Timestamp::FAR_FUTURE));
+        let names = |scopes: &[Scope]| {
+            let each: BTreeSet<_> = scopes.iter().collect();
+            each.into_iter().map(|scope| scope.as_str().into()).collect()
+        };
         let claims = Claims { t: token.id.clone(), s: scopes.map(names), e: end.as_secs() };
-        let claims = serde_json::to_vec(&claims).map_err(|_| ServiceError::Internal)?;
-        let sealed = self.directory().key().seal(Binding::access_token(), &claims, random::bytes()?);
-        Ok(Secret::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&sealed))))
+        let mut signed = serde_json::to_vec(&claims).map_err(|_| ServiceError::Internal)?;
+        let tag = hmac::sign(&self.directory().key().for_access_tokens(), &signed);
+        signed.extend_from_slice(tag.as_ref());
+        let text = Secret::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&signed)));
+        Ok((text, end.since(now)))
     }
 
     /// The token behind an access token, narrowed to what that allows, if both are valid.
     pub(crate) fn behind_access_token(&self, text: &str) -> Option<Arc<Token>> {
-        let sealed = BASE64URL_NOPAD.decode(text.strip_prefix(PREFIX)?.as_bytes()).ok()?;
-        let claims = self.directory().key().open(Binding::access_token(), &sealed).ok()?;
-        let claims: Claims = serde_json::from_slice(&claims).ok()?;
+        let signed = BASE64URL_NOPAD.decode(text.strip_prefix(PREFIX)?.as_bytes()).ok()?;
+        let (claims, tag) = signed.split_at_checked(signed.len().checked_sub(TAG_BYTES)?)?;
+        hmac::verify(&self.directory().key().for_access_tokens(), claims, tag).ok()?;
+        let claims: Claims = serde_json::from_slice(claims).ok()?;
         let end = Timestamp::from_secs(claims.e);
         let token = self.directory().token_by_id(&claims.t)?;
         let scopes = match claims.s {

@@ -250,7 +250,7 @@ impl Engine {
 
     /// Whether a tenant may have events of a type: one of its integrations allows it, or it is open to all, as every type is
     /// that is not registered with its profile.
-    pub(crate) fn is_entitled(&self, tenant: TenantNo, event_type: &str) -> bool {
+    pub fn is_entitled(&self, tenant: TenantNo, event_type: &str) -> bool {
         let Some(tenant) = self.directory().tenant_by_no(tenant) else { return true };
         let registered = {
             let catalogues = self.directory().catalogue().0.read();

@@ -51,6 +51,9 @@ pub struct Ownership {
     pub due: Option<Timestamp>,
 }
 
+/// The URLs between which a credential moves.
+pub(crate) type Moved = (Box<str>, Box<str>);
+
 impl Engine {
     /// Random bytes for a signing secret.
     ///
@@ -193,6 +196,33 @@ impl Engine {
         Ok(self.next_version(editing, &before, config).await?)
     }
 
+    /// The same, where `change` may say too that a credential goes along from one URL to another: the operator is told of that,
+    /// also where the caller goes away meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::change_endpoint`].
+    pub async fn change_endpoint_telling<E: From<ServiceError>>(
+        &self,
+        tenant: &Tenant,
+        id: &str,
+        change: impl FnOnce(&EndpointConfig) -> Result<(EndpointConfig, Option<Moved>), E>,
+    ) -> Result<EndpointView, E> {
+        let (engine, tenant) = (self.clone(), tenant.clone());
+        let editing = self.directory().editing().await;
+        let before = self.found(tenant.no, id)?;
+        let present = self.opened(&before)?;
+        let (config, moved) = change(&present)?;
+        let config = self.checked(tenant.no, Some(&present), config)?;
+        let changing = tokio::spawn(async move {
+            let changed = engine.next_version(editing, &before, config).await?;
+            if let Some((from, to)) = moved {
+                engine.tell_moved(&tenant, &changed.endpoint, &from, &to).await;
+            }
+            Ok::<_, ServiceError>(changed)
+        });
+        Ok(changing.await.unwrap_or(Err(ServiceError::Internal))?)
+    }
+
     /// Gives an endpoint another signing secret, which a request asks for or leaves to the endpoint's profile, and returns it;
     /// whether the present one goes on signing beside it is the profile's to say.
     ///
@@ -331,7 +361,7 @@ impl Engine {
                 && is_new
                 && !self.is_entitled(tenant, name)
             {
-                faults.push(Fault::new(format!("/event_types/{n}"), NOT_ENTITLED));
+                faults.push(Fault::refusal(format!("/event_types/{n}"), NOT_ENTITLED));
             }
         }
         match self.judge_url(&config.url) {

@@ -11,12 +11,15 @@ use crate::directory::{Endpoint, Tenant};
 const MOVED: &str = "endpoint.moved";
 
 impl Engine {
-    /// Publishes an operational event: the URL of an endpoint leads to another host now, and its credentials with it. It holds the
-    /// hosts alone, since the rest of a URL may be secret.
+    /// Publishes an operational event: the URL of an endpoint leads to another host now, and its credentials with it. It holds
+    /// hosts and ports alone, since the rest of a URL may be secret.
     pub async fn tell_moved(&self, tenant: &Tenant, endpoint: &Endpoint, from: &str, to: &str) {
         let Some(operator) = self.tenant_no(OPERATOR) else { return };
         let host = |url: &str| {
-            url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default()
+            url.parse::<http::Uri>()
+                .ok()
+                .and_then(|url| url.authority().map(ToString::to_string))
+                .unwrap_or_default()
         };
         let (tenant, endpoint_id, version) = (tenant.id.as_str(), endpoint.id.as_str(), endpoint.version);
         let data = json!({

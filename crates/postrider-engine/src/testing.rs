@@ -41,7 +41,7 @@ impl Engine {
             return Err(ServiceError::Invalid(vec![fault]));
         }
         if !self.is_entitled(tenant, event_type) {
-            return Err(ServiceError::Invalid(vec![Fault::new("/type", NOT_ENTITLED)]));
+            return Err(ServiceError::Invalid(vec![Fault::refusal("/type", NOT_ENTITLED)]));
         }
         let verified = self.driver().state(tenant, endpoint).map(|standing| standing.state);
         if verified == Some(EndpointState::Unverified) {

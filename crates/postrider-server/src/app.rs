@@ -15,6 +15,7 @@ use postrider_engine::Engine;
 use tokio::net::TcpListener;
 use tower_service::Service as _;
 
+use crate::auth::{API_KEY, Peer};
 use crate::connection::{ServerConfig, serve_with};
 use crate::guesses::Guesses;
 use crate::problem::{Kind, Problem, WrittenAs};
@@ -93,9 +94,12 @@ impl Service {
         Self { router: router.with_state(app), guesses: Arc::default() }
     }
 
-    async fn answer(mut self, peer: IpAddr, request: Request<Body>) -> Response {
+    async fn answer(mut self, peer: IpAddr, mut request: Request<Body>) -> Response {
+        request.extensions_mut().insert(Peer(peer));
         let id = request_id::of(request.headers());
-        let with_token = request.headers().contains_key(header::AUTHORIZATION);
+        let with_token = [header::AUTHORIZATION.as_str(), "x-api-token", API_KEY]
+            .iter()
+            .any(|name| request.headers().contains_key(*name));
         let mut response = match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

@@ -1,15 +1,30 @@
 //! Who is calling, and what that token may do.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::header;
 use http::request::Parts;
-use postrider_core::token::Scope;
+use postrider_core::token::{Scope, TokenKind};
 use postrider_engine::{Tenant, Token};
 
 use crate::app::App;
 use crate::problem::{Kind, Problem};
+
+/// From where a request came, which the server leaves with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl Peer {
+    /// Whether nobody can have listened on the way: it came from this machine, maybe through a proxy on it that ended TLS.
+    pub(crate) fn is_unheard(self) -> bool {
+        self.0.to_canonical().is_loopback()
+    }
+}
+
+/// The header that a login's API key is in.
+pub(crate) const API_KEY: &str = "x-api-key";
 
 /// A caller with a valid token.
 pub(crate) struct Caller(Arc<Token>);
@@ -23,7 +38,8 @@ impl FromRequestParts<App> for Caller {
             (Some(value), None) => bearer(value.as_bytes()),
             _ => None,
         };
-        token.and_then(|token| Self::with_token(app, token)).ok_or_else(unauthorized)
+        let api_key = parts.headers.get(API_KEY).and_then(|key| key.to_str().ok());
+        token.and_then(|token| Self::with_token(app, token, api_key)).ok_or_else(unauthorized)
     }
 }
 
@@ -44,9 +60,12 @@ pub(crate) fn bearer(value: &[u8]) -> Option<&str> {
 }
 
 impl Caller {
-    /// Whoever holds that token, if it is valid.
-    pub(crate) fn with_token(app: &App, token: &str) -> Option<Self> {
-        app.engine().authenticate(token).map(Self)
+    /// Whoever holds that token, if it is valid. The access token of a login goes with its API key, and is none without.
+    pub(crate) fn with_token(app: &App, token: &str, api_key: Option<&str>) -> Option<Self> {
+        let token = app.engine().authenticate(token)?;
+        let whole =
+            token.config.kind != TokenKind::Login || api_key.is_some_and(|key| token.has_api_key(key));
+        whole.then_some(Self(token))
     }
 
     /// Whoever proved to hold a token.
@@ -98,6 +117,22 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_from_this_machine_was_heard_by_nobody() {
+        for (peer, unheard) in [
+            ("127.0.0.1", true),
+            ("127.8.9.10", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("192.0.2.7", false),
+            ("2001:db8::1", false),
+            ("::ffff:192.0.2.7", false),
+        ] {
+            assert_eq!(Peer(peer.parse().unwrap()).is_unheard(), unheard, "{peer}");
+        }
+    }
 
     #[test]
     fn abuse_a20_another_scheme_is_no_token() {

@@ -11,6 +11,7 @@ use crate::commands::{
 use crate::config::ConfigFlags;
 use crate::demo::DemoArgs;
 use crate::exit;
+use crate::receiver::ReceiverArgs;
 use crate::verify::VerifyArgs;
 
 /// Delivers the events of a platform to its partners' webhooks.
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Profile(profiles::Command),
     /// Check a webhook's signature offline, and say why it fails
     Verify(VerifyArgs),
+    /// Play a partner of a profile: check each delivery, answer challenges
+    Receiver(ReceiverArgs),
     /// Load a server and compare it with the direct limit
     Bench(BenchArgs),
     /// Look at the configuration

@@ -97,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) card_guard: CardGuard,
     /// What is set for profile fourpay.
     pub(crate) fourpay: Fourpay,
+    /// What is set for profile opencard.
+    pub(crate) opencard: Opencard,
 }
 
 /// Form of the log.
@@ -153,6 +155,14 @@ pub(crate) struct CardGuard {
 pub(crate) struct Fourpay {
     /// What signs deliveries of endpoints that have no secret; one is made if it is not set.
     pub(crate) signing_key: Option<Secret>,
+}
+
+/// What is set for profile opencard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Opencard {
+    /// Whether a tenant gets only the types that its products, which are its integrations, allow.
+    pub(crate) check_products: bool,
 }
 
 /// What becomes of card numbers.
@@ -220,6 +230,7 @@ impl Default for Config {
                 authentication_data: CardAuthentication::Reject,
             },
             fourpay: Fourpay { signing_key: None },
+            opencard: Opencard { check_products: false },
         }
     }
 }

@@ -11,6 +11,7 @@ mod demo;
 mod exit;
 mod input;
 mod output;
+mod receiver;
 mod serve;
 mod verify;
 
@@ -50,6 +51,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Tokens(command) => commands::tokens::run(command, output).await,
         Command::Profile(command) => commands::profiles::run(command, output),
         Command::Verify(args) => verify::run(&args, output),
+        Command::Receiver(args) => receiver::run(args, output).await,
         Command::Bench(args) => bench::run(args, output).await,
         Command::Config(ConfigCommand::Check(flags)) => commands::config::check(&flags, output),
         Command::Completions { shell } => commands::completions::print(shell, output),

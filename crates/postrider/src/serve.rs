@@ -161,7 +161,7 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
     let fourpay =
         fourpay.map(|key| Ok::<_, anyhow::Error>(("fourpay".parse().map_err(anyhow::Error::msg)?, key)));
     Ok(EngineConfig {
-        profiles: Arc::new(profiles(config.profiles_dir.as_deref())?),
+        profiles: Arc::new(profiles_in_force(config)?),
         signing_keys: fourpay.into_iter().collect::<Result<_, _>>()?,
         url_policy: url_policy(config)?,
         default_schedule: config.retry_schedule_s.iter().copied().map(seconds).collect(),
@@ -178,6 +178,15 @@ fn engine_config(config: &Config, directory: &Path) -> anyhow::Result<EngineConf
             directory: Some(directory.to_path_buf()),
         },
     })
+}
+
+/// The profiles as the server uses them.
+fn profiles_in_force(config: &Config) -> Result<Profiles, Usage> {
+    let mut profiles = profiles(config.profiles_dir.as_deref())?;
+    if !config.opencard.check_products {
+        profiles.open_types("opencard");
+    }
+    Ok(profiles)
 }
 
 /// The profiles that come with the server, and those of the operator's folder.

@@ -243,6 +243,7 @@ async fn endpoints_are_created_read_changed_and_tested() {
     assert_eq!(server.last().body, r#"{"url":"https://example.test/","timeout_ms":900}"#);
 
     let filters = Filters {
+        event_types: Vec::new(),
         attributes: [("party".to_owned(), vec![raw("\"556\""), raw("1.50")])].into(),
         data: vec![Condition { pointer: "/amount".into(), op: "gte".into(), value: raw("1e999999") }],
     };

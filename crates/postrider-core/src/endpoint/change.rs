@@ -70,15 +70,19 @@ impl EndpointConfig {
         self.changed(&whole, &given, Vec::new(), terms)
     }
 
-    /// Whether a change brings a credential that was stored before to another host.
-    pub fn takes_credentials_along(&self, before: &Self) -> bool {
+    /// The URLs by which a change brings a credential that was stored before to another host, as they were and are: that of the
+    /// endpoint, or the one where tokens are asked for.
+    pub fn takes_credentials_along(&self, before: &Self) -> Option<(Box<str>, Box<str>)> {
         let credential = self.auth.credential();
-        let moved = moved(&before.url, &self.url)
-            || match (before.auth.oauth2(), self.auth.oauth2()) {
-                (Some(before), Some(now)) => moved(&before.token_url, &now.token_url),
-                _ => false,
-            };
-        moved && credential.is_some() && credential == before.auth.credential()
+        if credential.is_none() || credential != before.auth.credential() {
+            return None;
+        }
+        let token_urls = before.auth.oauth2().zip(self.auth.oauth2());
+        let urls = token_urls.map(|(before, now)| (&before.token_url, &now.token_url));
+        let urls = [Some((&before.url, &self.url)), urls].into_iter().flatten();
+        urls.filter(|(before, now)| moved(before, now))
+            .map(|(before, now)| (before.clone(), now.clone()))
+            .next()
     }
 
     fn changed(

@@ -339,7 +339,7 @@ fn abuse_a84_every_limit_has_a_range_that_its_fault_names() {
         }
         for value in bad {
             let error = create(&with(field, value)).unwrap_err();
-            let [Fault { pointer, detail }] = error.faults() else { panic!("{error}") };
+            let [Fault { pointer, detail, .. }] = error.faults() else { panic!("{error}") };
             assert!(
                 pointer.starts_with(&format!("/{field}")) && detail.contains(range),
                 "{pointer} {detail}"

@@ -12,7 +12,10 @@ use crate::event::MAX_ATTRIBUTE_NAME;
 use crate::fault::ParseError;
 use crate::fields::{is_plain, one_of};
 use crate::json::{self, Detail, Document, Members, Object};
+use crate::subscription::Pattern;
 
+/// The most types that filters are limited to.
+pub const MAX_FILTER_TYPES: usize = 20;
 /// The most attributes that filters name.
 pub const MAX_FILTER_ATTRIBUTES: usize = 20;
 /// The most values that filters give one attribute.
@@ -47,7 +50,7 @@ const OPS: [(&str, Op); 9] = [
 ];
 
 impl Filters {
-    /// Reads `{"attributes": {...}, "data": [...]}`; `None` where that asks for nothing.
+    /// Reads `{"event_types": [...], "attributes": {...}, "data": [...]}`; `None` where that asks for nothing.
     ///
     /// # Errors
     /// See [`ParseError`].
@@ -59,9 +62,11 @@ impl Filters {
 
     /// Reads the filters of an endpoint; `None` where they ask for nothing.
     pub(crate) fn read(object: &mut Object<'_>) -> Option<Self> {
+        let pattern = |v: &RawValue| Ok(Pattern::parse(&json::string(v)?)?);
+        let event_types = object.list("event_types", MAX_FILTER_TYPES, pattern).unwrap_or_default();
         let attributes = object.map("attributes", MAX_FILTER_ATTRIBUTES, attribute).unwrap_or_default();
         let data = object.objects("data", MAX_CONDITIONS, condition).unwrap_or_default();
-        (!attributes.is_empty() || !data.is_empty()).then_some(Self { attributes, data })
+        (!attributes.is_empty() || !data.is_empty()).then_some(Self { event_types, attributes, data })
     }
 
     /// As [`Self::read`] reads them, attributes by name, so that a patch can change one of them.
@@ -69,10 +74,15 @@ impl Filters {
         let values =
             |condition: &Condition| (condition.pointer.as_str().to_owned(), Document::of(&condition.test));
         let attributes = Document::Object(self.attributes.iter().map(values).collect());
-        Document::Object(Members::from([
+        let mut members = Members::from([
             ("attributes".to_owned(), attributes),
             ("data".to_owned(), Document::of(&self.data)),
-        ]))
+        ]);
+        if !self.event_types.is_empty() {
+            let types: Vec<String> = self.event_types.iter().map(ToString::to_string).collect();
+            members.insert("event_types".to_owned(), Document::of(&types));
+        }
+        Document::Object(members)
     }
 }
 

@@ -84,7 +84,8 @@ impl Screen {
             let (attributes, data) = (Found::of(&self.attributes, attributes), Found::of(&self.data, data));
             passed.retain(|no| {
                 let Some((entrant, steps)) = self.entrant(*no) else { return false };
-                steps.iter().all(|step| step.holds(&entrant.filters, &attributes, &data))
+                !entrant.filters.ask_of(event_type)
+                    || steps.iter().all(|step| step.holds(&entrant.filters, &attributes, &data))
             });
         }
         Judged { screen: Arc::clone(self), passed: passed.into() }

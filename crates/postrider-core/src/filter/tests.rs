@@ -386,18 +386,43 @@ fn any_condition() -> impl Strategy<Value = Value> {
     (pointer, test).prop_map(|(pointer, (op, value))| json!({"pointer": pointer, "op": op, "value": value}))
 }
 
+#[test]
+fn conditions_may_be_for_some_types_alone() {
+    let text = r#"{"event_types": ["card.transaction.*", "tpa.signed"], "attributes": {"k": ["a"]}}"#;
+    let some = Filters::parse(text).unwrap().unwrap();
+    for (event_type, expected) in [
+        ("card.transaction.cleared", true),
+        ("tpa.signed", true),
+        ("card.transaction", false),
+        ("tpa.signed.again", false),
+        ("receipt.fetched", false),
+    ] {
+        assert_eq!(some.ask_of(event_type), expected, "{event_type}");
+    }
+    let shown = serde_json::to_string(&some.to_document()).unwrap();
+    assert_eq!(Filters::parse(&shown).unwrap(), Some(some));
+    assert!(filters(&json!({"event_types": null, "attributes": {"k": ["a"]}})).ask_of("receipt.fetched"));
+    // Without conditions there is nothing to ask.
+    assert_eq!(Filters::parse(r#"{"event_types": ["card.*"]}"#).unwrap(), None);
+    assert_eq!(
+        pointers(r#"{"event_types": ["card*", "card.*", 7], "data": 1}"#),
+        ["/event_types/0", "/event_types/2", "/data",]
+    );
+}
+
 proptest! {
     #[test]
     fn a_screen_says_of_each_endpoint_what_its_filters_say(
         text in any_json(),
         attribute in prop::sample::select(vec![r#"{"k":"a"}"#, r#"{"k":1}"#, ""]),
         asked in prop::collection::vec(
-            (prop::collection::vec(any_condition(), 0..4), any::<bool>(), any::<bool>()), 1..8,
+            (prop::collection::vec(any_condition(), 0..4), any::<bool>(), any::<bool>(), any::<bool>()), 1..8,
         ),
     ) {
-        let entrants: Vec<Entrant> = (1..).zip(&asked).filter_map(|(no, (data, on_attribute, subscribed))| {
+        let entrants: Vec<Entrant> = (1..).zip(&asked).filter_map(|(no, (data, on_attribute, subscribed, others))| {
             let attributes = if *on_attribute { json!({"k": ["a", 2]}) } else { json!({}) };
-            let filters = json!({"attributes": attributes, "data": data}).to_string();
+            let types = if *others { json!(["account.*", "card.lost"]) } else { Value::Null };
+            let filters = json!({"event_types": types, "attributes": attributes, "data": data}).to_string();
             Some(Entrant {
                 no: EndpointNo(no),
                 version: 1,
@@ -411,7 +436,8 @@ proptest! {
         let facts = Facts::of(all, attribute.as_bytes(), text.as_bytes());
         for entrant in &entrants {
             let subscribed = entrant.patterns[0].matches("card.used");
-            let expected = subscribed && entrant.filters.check(&facts).is_ok();
+            let asked = entrant.filters.ask_of("card.used");
+            let expected = subscribed && (!asked || entrant.filters.check(&facts).is_ok());
             prop_assert_eq!(judged.verdict(entrant.no, 1), Some(expected));
             prop_assert_eq!(judged.verdict(entrant.no, 2), None);
         }

@@ -54,6 +54,21 @@ impl Acknowledged {
         Some(Self { statuses: statuses.unwrap_or_default().into(), says: pointer.zip(equals) })
     }
 
+    /// An answer that acknowledges: its status and its body, which is empty where nothing must be said.
+    ///
+    /// ```
+    /// use postrider_core::profile::Acknowledged;
+    /// assert_eq!(Acknowledged::default().answer(), (200, String::new()));
+    /// ```
+    pub fn answer(&self) -> (u16, String) {
+        let body = self.says.as_ref().map(|(pointer, value)| {
+            let name = |escaped: &str| escaped.replace("~1", "/").replace("~0", "~");
+            let within = |inner, escaped: &str| Value::from_iter([(name(escaped), inner)]);
+            pointer.strip_prefix('/').unwrap_or(pointer).rsplit('/').fold(value.clone(), within).to_string()
+        });
+        (self.statuses.first().copied().unwrap_or(200), body.unwrap_or_default())
+    }
+
     /// Whether an answer acknowledges. One whose body was cut off says nothing.
     ///
     /// ```
@@ -90,6 +105,8 @@ mod tests {
         assert!(only.by(200, b"") && only.by(202, b"x") && !only.by(204, b""));
         let says = read(r#"{"pointer": "/result/ok", "equals": true}"#).unwrap();
         assert!(says.by(201, br#"{"result": {"ok": true}}"#));
+        let (status, body) = says.answer();
+        assert!(says.by(status, body.as_bytes()) && only.by(only.answer().0, b""));
         for body in [&b""[..], b"{", br#"{"result":{"ok":"true"}}"#, br#"{"ok":true}"#] {
             assert!(!says.by(200, body));
         }

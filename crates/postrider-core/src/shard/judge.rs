@@ -27,6 +27,7 @@ pub(crate) fn keep_passing(
     matching: &mut Vec<EndpointNo>,
     slots: &FxHashMap<EndpointNo, Slot>,
     judged: Option<&Judged>,
+    event_type: &str,
     attributes: &[u8],
     data: &[u8],
 ) -> usize {
@@ -35,7 +36,8 @@ pub(crate) fn keep_passing(
     let mut unknown: Vec<(EndpointNo, &Filters)> = Vec::new();
     matching.retain(|no| {
         let Some(policy) = slots.get(no).map(|slot| &slot.policy) else { return true };
-        let Some(filters) = policy.filters.as_deref() else { return true };
+        let filters = policy.filters.as_deref().filter(|filters| filters.ask_of(event_type));
+        let Some(filters) = filters else { return true };
         let verdict = judged.and_then(|judged| judged.verdict(*no, policy.version));
         if verdict.is_none() {
             unknown.push((*no, filters));

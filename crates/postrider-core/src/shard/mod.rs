@@ -215,6 +215,7 @@ impl Shard {
                     &mut self.matching,
                     &self.slots,
                     publication.judged.as_ref(),
+                    &event.event_type,
                     attributes,
                     data,
                 );

@@ -119,6 +119,21 @@ impl Body {
         }
     }
 
+    /// Gives each value that a body tells to `learn`. `false` where it has another shape.
+    pub(crate) fn receive(&self, body: &[u8], mut learn: impl FnMut(Value, &str)) -> bool {
+        match self {
+            Self::Raw => serde_json::from_slice::<&RawValue>(body).is_ok(),
+            Self::Envelope(pieces) => read_envelope(pieces, body, learn).is_some(),
+            Self::Flat { name, .. } => match named(body, name) {
+                Ok(Some(Some(event_type))) => {
+                    learn(Value::EventType, &event_type);
+                    true
+                }
+                Ok(_) | Err(_) => false,
+            },
+        }
+    }
+
     /// Whether an event's data can be sent in this shape.
     ///
     /// # Errors
@@ -217,6 +232,24 @@ fn render_envelope(pieces: &[Piece], message: &Message<'_>) -> Bytes {
         }
     }
     body.into()
+}
+
+fn read_envelope(pieces: &[Piece], body: &[u8], mut learn: impl FnMut(Value, &str)) -> Option<()> {
+    let mut rest = body;
+    for piece in pieces {
+        if let Piece::Bytes(bytes) = piece {
+            rest = rest.strip_prefix(&**bytes)?;
+            continue;
+        }
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&RawValue>();
+        let raw = values.next()?.ok()?;
+        rest = rest.get(values.byte_offset()..)?;
+        match (piece, raw.get()) {
+            (Piece::Value(_), "null") | (Piece::Bytes(_) | Piece::Data | Piece::Attributes, _) => {}
+            (Piece::Value(value), plain) => learn(*value, json::string(raw).as_deref().unwrap_or(plain)),
+        }
+    }
+    rest.is_empty().then_some(())
 }
 
 fn write_value(body: &mut Vec<u8>, value: Value, message: &Message<'_>) {

@@ -8,13 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 use data_encoding::HEXLOWER;
 
 use super::Message;
-use super::template::{self, Part};
+use super::template::{self, Part, Value};
 use crate::fields::one_of;
 use crate::json::{self, Detail, Object};
 
 /// The most bytes that an HMAC has here, in hex.
 const MAX_ENCODED: usize = 128;
 
+/// The most signatures of one header that are looked at.
+const MAX_LOOKED_AT: usize = 16;
 /// Room for what is signed before the body, in bytes.
 const SIGNED_BYTES: usize = 64;
 
@@ -86,6 +88,13 @@ impl Encoding {
             Self::Base64 => STANDARD.encode_string(bytes, out),
         }
     }
+
+    fn read(self, text: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Hex => HEXLOWER.decode(text.as_bytes()).ok(),
+            Self::Base64 => STANDARD.decode(text).ok(),
+        }
+    }
 }
 
 impl Signature {
@@ -145,6 +154,52 @@ impl Signature {
             self.encoding.write(context.sign().as_ref(), out);
         }
         any
+    }
+
+    /// Whether one of the signatures that a header holds is that of the body, and of the values that `known` gives as the
+    /// request tells them. `at` is its place among the format's.
+    ///
+    /// # Errors
+    /// Why none is, in words.
+    pub(crate) fn check<'m>(
+        &self,
+        at: usize,
+        keys: &Keys,
+        known: impl Fn(Value) -> Option<&'m str>,
+        body: &[u8],
+        given: &str,
+    ) -> Result<(), String> {
+        let text = |parts: &[Part<()>]| {
+            let text = |part: &Part<()>| match part {
+                Part::Text(text) => Some(text.to_string()),
+                Part::Value(value) => known(*value).map(str::to_owned),
+                Part::Special(()) => None,
+            };
+            parts.iter().map(text).collect::<Option<String>>()
+        };
+        let signed = text(&self.before).zip(text(&self.after)).zip(keys.0.get(at));
+        let Some(((before, after), key)) = signed else {
+            return Err("it cannot be checked: the request does not tell all that it signs".into());
+        };
+        let message = [before.as_bytes(), body, after.as_bytes()].concat();
+        let several = (!self.separator.is_empty()).then(|| given.split(&*self.separator));
+        let one = if several.is_none() { Some(given) } else { None };
+        let mut of_this = several
+            .into_iter()
+            .flatten()
+            .chain(one)
+            .take(MAX_LOOKED_AT)
+            .filter_map(|signature| signature.strip_prefix(&*self.prefix))
+            .peekable();
+        if of_this.peek().is_none() {
+            return Err(format!("no signature begins with {:?}", self.prefix));
+        }
+        let fits = |tag: Vec<u8>| hmac::verify(key, &message, &tag).is_ok();
+        if of_this.filter_map(|encoded| self.encoding.read(encoded)).any(fits) {
+            Ok(())
+        } else {
+            Err("no signature fits: another secret, or the body is not the bytes that came".into())
+        }
     }
 }
 

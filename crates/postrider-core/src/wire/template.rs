@@ -61,6 +61,19 @@ impl TimeFormat {
         matches!(self, Self::UnixSeconds | Self::UnixMillis)
     }
 
+    /// Reads what was written.
+    pub(crate) fn read(self, text: &str) -> Option<Timestamp> {
+        let number = |per_s: i64| {
+            let number: i64 = text.parse().ok()?;
+            number.checked_mul(1_000_000 / per_s).map(Timestamp::from_micros)
+        };
+        match self {
+            Self::Rfc3339 | Self::Rfc3339Seconds => Timestamp::parse(text).ok(),
+            Self::UnixSeconds => number(1),
+            Self::UnixMillis => number(1_000),
+        }
+    }
+
     pub(crate) fn write(self, at: Timestamp, out: &mut String) {
         // Writing to a string cannot fail.
         let _ = match self {
@@ -131,6 +144,11 @@ impl Value {
         matches!(self, Self::Attempt | Self::Timestamp(_))
     }
 
+    /// Whether a delivery may be without it.
+    pub(crate) const fn may_lack(self) -> bool {
+        matches!(self, Self::EventKey | Self::EventSubject | Self::Sequence)
+    }
+
     /// Its text, if there is one; numbers and times are written to `room`.
     pub(crate) fn text<'a>(self, message: &Message<'a>, room: &'a mut String) -> Option<&'a str> {
         match self {
@@ -177,7 +195,7 @@ impl Value {
 }
 
 /// Appends a text, with everything that a header could not carry, and `%`, written as `%` and two digits.
-fn visible_into(out: &mut String, text: &str) {
+pub(super) fn visible_into(out: &mut String, text: &str) {
     let plain = |b: u8| b.is_ascii_graphic() && b != b'%';
     if text.bytes().all(plain) {
         out.push_str(text);
@@ -238,6 +256,26 @@ pub(crate) fn parse<S>(
         parts.push(Part::Text(literal.into()));
     }
     Ok(parts)
+}
+
+/// Finds what stands in the places of a template that was written. `None` where the text has another form, or where two places
+/// without a text between them cannot be told apart.
+pub(crate) fn read<'t, S>(parts: &'t [Part<S>], text: &'t str) -> Option<Vec<(&'t Part<S>, &'t str)>> {
+    let (mut found, mut rest) = (Vec::new(), text);
+    for (at, part) in parts.iter().enumerate() {
+        if let Part::Text(literal) = part {
+            rest = rest.strip_prefix(&**literal)?;
+            continue;
+        }
+        let end = match parts.get(at + 1) {
+            None => rest.len(),
+            Some(Part::Text(next)) => rest.find(&**next)?,
+            Some(_) => return None,
+        };
+        found.push((part, &rest[..end]));
+        rest = &rest[end..];
+    }
+    rest.is_empty().then_some(found)
 }
 
 /// Writes a template. `false` where a value in it is absent, or `special` says so: what is left of it means nothing then.

@@ -434,6 +434,21 @@ fn what_a_filter_keeps_out_is_not_owed_and_takes_no_sequence_number() {
 }
 
 #[test]
+fn an_event_of_a_type_that_conditions_are_not_for_is_owed_without_being_asked() {
+    let mut w = world();
+    let text = r#"{"event_types":["account.*"],"attributes":{"k":["a"]}}"#;
+    w.put(1, |p| p.filters = filters(text));
+    w.put(2, |p| p.filters = filters(r#"{"event_types":["card.*"],"attributes":{"k":["a"]}}"#));
+    run(&mut w, secs(1));
+    let mut owed = |attributes| {
+        let call = w.publish(vec![with_data(attributes, "1")]);
+        run(&mut w, secs(1));
+        published(&w, call)[0].as_ref().unwrap().deliveries
+    };
+    assert_eq!(["", r#"{"k":"b"}"#, r#"{"k":"a"}"#].map(&mut owed), [1, 1, 2]);
+}
+
+#[test]
 fn what_was_judged_before_holds_where_the_endpoint_has_not_changed_since() {
     let mut w = world();
     let wants = |n: u32| filters(&format!(r#"{{"data":[{{"pointer":"/n","op":"gte","value":{n}}}]}}"#));

@@ -9,7 +9,7 @@ mod feed;
 mod health;
 mod lookup;
 mod overview;
-mod path;
+pub(crate) mod path;
 mod replays;
 mod stats;
 mod subjects;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::problem::{Kind, Problem};
 
 /// The variable parts, decoded. What is not UTF-8 names nothing.
-pub(super) struct Path<T>(pub(super) T);
+pub(crate) struct Path<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;

@@ -307,6 +307,9 @@ pub(crate) struct Wait(u32);
     "attributes": {"buyer_party": ["5561234567"]}, "data": [{"pointer": "/amount", "op": "gte", "value": 100}]
 })))]
 pub(crate) struct Filters {
+    /// The types that the conditions are for, as in the subscription; events of others pass. All types unless given.
+    #[schema(max_items = 20)]
+    event_types: Option<Vec<TypePattern>>,
     attributes: Option<AttributeFilters>,
     /// Conditions on the data.
     #[schema(max_items = 20)]
@@ -501,6 +504,9 @@ pub(crate) struct EndpointPatch;
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FiltersPatch {
+    /// The types that the conditions are for, in place of those that they were for; with null all.
+    #[schema(max_items = 20)]
+    event_types: Option<Vec<TypePattern>>,
     attributes: Option<AttributeFiltersPatch>,
     /// Conditions on the data, in place of all there are.
     #[schema(max_items = 20)]

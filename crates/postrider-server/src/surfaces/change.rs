@@ -4,8 +4,9 @@
 use axum::body::Body;
 use http::Request;
 use postrider_core::endpoint::EndpointConfig;
-use postrider_core::fault::Fault;
-use postrider_core::json::{parse_object, utf8};
+use postrider_core::fault::{Fault, MAX_FAULTS};
+use postrider_core::json::{Members, parse_object, utf8};
+use postrider_core::secret::SigningSecret;
 use postrider_engine::{EndpointView, Tenant};
 use serde_json::{Map, Value};
 
@@ -41,7 +42,9 @@ impl Fields {
 
     /// Notes a fault of a field, or of one below it.
     pub(super) fn fault(&mut self, name: &str, detail: impl Into<std::borrow::Cow<'static, str>>) {
-        self.faults.push(Fault::new(format!("/{name}"), detail));
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault::new(format!("/{name}"), detail));
+        }
     }
 
     /// Notes a fault of a field, unless something was noted of it already.
@@ -147,7 +150,8 @@ impl Asked {
                 let told = |fault: &Fault| self.faults.iter().any(|own| own.pointer == fault.pointer);
                 let further: Vec<Fault> =
                     problem.faults().iter().filter(|fault| !told(fault)).cloned().collect();
-                Err(Problem::invalid(self.faults.iter().cloned().chain(further).collect()))
+                let all = self.faults.iter().cloned().chain(further);
+                Err(Problem::invalid(all.take(MAX_FAULTS).collect()))
             }
         }
     }
@@ -157,12 +161,52 @@ impl Asked {
     /// # Errors
     /// 422 with every fault, by the platform's names; else as the engine fails.
     pub(super) async fn make(self, app: &App, tenant: &Tenant, name: Name) -> Result<EndpointView, Problem> {
+        self.make_with_secret(app, tenant, name).await.map(|(view, _)| view)
+    }
+
+    /// Makes an endpoint, and gives its signing secret too, for who is shown it this once.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub(super) async fn make_with_secret(
+        self,
+        app: &App,
+        tenant: &Tenant,
+        name: Name,
+    ) -> Result<(EndpointView, Option<SigningSecret>), Problem> {
         let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
         let fresh = engine.fresh_secret()?;
         let terms = engine.terms(tenant, &judge);
         let config =
             self.judged(name, |body| Ok(EndpointConfig::parse_create_judged(body, fresh, &terms)?))?;
-        engine.create_endpoint(tenant.no, config).await.map_err(|error| Problem::from(error).renamed(name))
+        let secret = config.secret.clone();
+        let made = engine.create_endpoint(tenant.no, config).await;
+        Ok((made.map_err(|error| Problem::from(error).renamed(name))?, secret))
+    }
+
+    /// Makes an endpoint under an id; where it was made a moment ago, it is changed to this.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub(super) async fn make_as(
+        self,
+        app: &App,
+        tenant: &Tenant,
+        id: &str,
+        name: Name,
+    ) -> Result<EndpointView, Problem> {
+        let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
+        let id = id.parse().map_err(|form: &str| Problem::fault("/id", form.to_owned()))?;
+        let fresh = engine.fresh_secret()?;
+        let terms = engine.terms(tenant, &judge);
+        let change = |before: Option<&EndpointConfig>| {
+            self.judged(name, |body| match before {
+                Some(before) => Ok(before.apply_patch_judged(body, &terms)?),
+                None => Ok(EndpointConfig::parse_create_judged(body, fresh, &terms)?),
+            })
+        };
+        let made = engine.put_endpoint(tenant.no, id, change).await;
+        Ok(made.map_err(|problem: Problem| problem.renamed(name))?.0)
     }
 
     /// Changes an endpoint. Credentials and secret stay where they are not given, also where the URL moves to another host,
@@ -177,19 +221,38 @@ impl Asked {
         id: &str,
         name: Name,
     ) -> Result<EndpointView, Problem> {
-        let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
-        let terms = engine.terms(tenant, &judge).with_credentials_that_go_along();
-        let mut moved = None;
-        let change = |before: &EndpointConfig| {
-            let after = self.judged(name, |body| Ok(before.apply_patch_judged(body, &terms)?))?;
-            moved = after.takes_credentials_along(before).then(|| (before.url.clone(), after.url.clone()));
-            Ok::<_, Problem>(after)
-        };
-        let changed =
-            engine.change_endpoint(tenant.no, id, change).await.map_err(|problem| problem.renamed(name))?;
-        if let Some((from, to)) = moved {
-            engine.tell_moved(tenant, &changed.endpoint, &from, &to).await;
-        }
-        Ok(changed)
+        change_by(app, tenant, id, name, |_| Ok(self)).await
     }
+}
+
+/// Changes an endpoint to what `asks` makes of it, which sees it as `/v1` shows it; nobody else changes it meanwhile. Else as
+/// [`Asked::change`].
+///
+/// # Errors
+/// What `asks` says; else as [`Asked::change`].
+pub(super) async fn change_by(
+    app: &App,
+    tenant: &Tenant,
+    id: &str,
+    name: Name,
+    asks: impl FnOnce(&Value) -> Result<Asked, Problem> + Send,
+) -> Result<EndpointView, Problem> {
+    let (engine, judge) = (app.engine(), |url: &str| app.engine().judge_url(url));
+    let terms = engine.terms(tenant, &judge).with_credentials_that_go_along();
+    let change = |before: &EndpointConfig| {
+        let asked = asks(&as_value(&before.public_view()))?;
+        let after = asked.judged(name, |body| Ok(before.apply_patch_judged(body, &terms)?))?;
+        let moved = after.takes_credentials_along(before);
+        Ok::<_, Problem>((after, moved))
+    };
+    engine.change_endpoint_telling(tenant, id, change).await.map_err(|problem| problem.renamed(name))
+}
+
+/// An endpoint as `/v1` shows it.
+pub(super) fn as_v1(view: &EndpointView) -> Value {
+    as_value(&view.config.view())
+}
+
+fn as_value(members: &Members) -> Value {
+    serde_json::to_value(members).unwrap_or_default()
 }

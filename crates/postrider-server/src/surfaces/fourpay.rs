@@ -11,7 +11,8 @@ use postrider_core::record::Status;
 use postrider_core::subscription::Pattern;
 use postrider_core::time::Timestamp;
 use postrider_core::token::Scope;
-use postrider_engine::log::{DeliveryDetail, LogFilter};
+use postrider_engine::error::ServiceError;
+use postrider_engine::log::{Delivery, DeliveryDetail, LogFilter};
 use postrider_engine::{EndpointView, Tenant};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -24,6 +25,7 @@ use utoipa_axum::routes;
 use super::change::{Asked, Fields};
 use super::history::{self, MAX_OFFSET};
 use super::partner::{self, authorization, own_tenant, unauthorized};
+use super::told::sentence;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -49,17 +51,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// Errors are `{"detail": "..."}`.
 pub(super) fn written(problem: &Problem) -> (StatusCode, Value) {
-    let faults = problem.faults();
-    let detail = if faults.is_empty() {
-        problem.detail().to_owned()
-    } else {
-        let told = faults.iter().map(|fault| {
-            let field = fault.pointer.trim_start_matches('/');
-            if field.is_empty() { fault.detail.to_string() } else { format!("{field} {}", fault.detail) }
-        });
-        told.collect::<Vec<_>>().join("; ")
-    };
-    (problem.kind().status(), json!({ "detail": detail }))
+    (problem.kind().status(), json!({ "detail": sentence(problem) }))
 }
 
 /// Who calls: `X-API-Token: <token>`, or `Authorization: Bearer <token>`; if both, they must be the same.
@@ -72,7 +64,7 @@ fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     };
     // What Authorization holds beside must not be passed over.
     let foreign = bearer.is_none() && headers.contains_key(http::header::AUTHORIZATION);
-    let found = token.filter(|_| !foreign).and_then(|token| Caller::with_token(app, token));
+    let found = token.filter(|_| !foreign).and_then(|token| Caller::with_token(app, token, None));
     found.ok_or_else(|| unauthorized(HOW))
 }
 
@@ -80,10 +72,18 @@ fn merchant(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Arc<Tenant>,
     own_tenant(app, &caller(app, headers)?, NAME, scope)
 }
 
-/// The merchant's one configuration: of several endpoints the first, by id, that signs and looks as 4pay's webhooks do.
+/// The id of the configuration that a merchant makes here, so that it makes one however many calls there are at once.
+const ID: &str = "fourpay";
+
+/// The merchant's one configuration: what it made here; else, of what was made through `/v1` and looks as 4pay's webhooks do, the oldest.
 fn configured(app: &App, tenant: &Tenant) -> Result<Option<EndpointView>, Problem> {
+    match app.engine().endpoint(tenant.no, ID) {
+        Err(ServiceError::NotFound(_)) => {}
+        found => return Ok(Some(found?)),
+    }
     let all = app.engine().endpoints_after(tenant.no, None, usize::MAX)?;
-    Ok(all.into_iter().find(|view| view.config.profile().as_str() == NAME))
+    let alike = all.into_iter().filter(|view| view.config.profile().as_str() == NAME);
+    Ok(alike.min_by_key(|view| view.endpoint.no))
 }
 
 /// A webhook configuration.
@@ -148,10 +148,11 @@ async fn get(State(app): State<App>, headers: HeaderMap) -> Result<Response, Pro
 ))]
 async fn put(State(app): State<App>, request: Request<Body>) -> Result<Response, Problem> {
     let tenant = merchant(&app, request.headers(), Scope::WebhooksWrite)?;
-    let asked = asked(Fields::of(request).await?);
+    let is_type = |name: &str| app.engine().event_type(&tenant.profile, name).is_some();
+    let asked = asked(Fields::of(request).await?, &is_type);
     let view = match configured(&app, &tenant)? {
         Some(present) => asked.change(&app, &tenant, present.endpoint.id.as_str(), named).await?,
-        None => asked.make(&app, &tenant, named).await?,
+        None => asked.make_as(&app, &tenant, ID, named).await?,
     };
     Ok(shown(&view))
 }
@@ -173,7 +174,7 @@ fn none() -> Problem {
 }
 
 /// Reads a configuration into an endpoint. What is absent goes to its default, the secret alone stays.
-fn asked(mut given: Fields) -> Asked {
+fn asked(mut given: Fields, is_type: &dyn Fn(&str) -> bool) -> Asked {
     let mut fields = Map::new();
     let url = given.text("url");
     if url.is_none() {
@@ -183,7 +184,16 @@ fn asked(mut given: Fields) -> Asked {
     if given.has("secret") {
         fields.insert("secret".into(), json!(given.filled("secret")));
     }
-    let types = given.texts("event_types").unwrap_or_else(|| vec![Pattern::All.to_string()]);
+    let types = given.texts("event_types");
+    for (n, name) in types.iter().flatten().enumerate() {
+        if !is_type(name) {
+            given.fault(
+                &format!("event_types/{n}"),
+                "is not a type of event; leave event_types out for all of them",
+            );
+        }
+    }
+    let types = types.unwrap_or_else(|| vec![Pattern::All.to_string()]);
     fields.insert("event_types".into(), json!(types));
     fields.insert("enabled".into(), json!(given.boolean("is_active").unwrap_or(true)));
     Asked { fields, faults: given.faults() }
@@ -232,18 +242,17 @@ async fn events(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Result<
     let mut query = Query::of(&uri)?;
     let limit = query.number("limit", 1..=200).unwrap_or(50);
     let offset = query.number("offset", 0..=MAX_OFFSET).unwrap_or(0);
-    let statuses =
-        [("delivered", Status::Succeeded), ("failed", Status::Failed), ("pending", Status::Pending)];
-    let status = query.take("status", |text| {
-        let found = statuses.iter().find(|(name, _)| *name == text).map(|(_, status)| *status);
-        found.ok_or_else(|| "must be delivered, failed or pending".into())
+    let status = query.take("status", |text| match text {
+        "delivered" | "failed" | "pending" => Ok(text.to_owned()),
+        _ => Err("must be delivered, failed or pending".into()),
     });
     let event_type = query.take("event_type", |text| Ok(text.to_owned()));
     // Others are passed over, as 4pay's partners expect.
     query.finish_leniently()?;
     let (limit, offset) = (usize::try_from(limit).unwrap_or(50), usize::try_from(offset).unwrap_or(0));
-    let filter = LogFilter { tenant: Some(tenant.no), status, event_type, ..LogFilter::default() };
-    let rows = history::rows(&app, filter, offset, limit).await?;
+    let filter = LogFilter { tenant: Some(tenant.no), event_type, ..LogFilter::default() };
+    let fits = |row: &Delivery| status.as_deref().is_none_or(|status| status_of(row.status) == status);
+    let rows = history::rows(&app, filter, fits, offset, limit).await?;
     let details = history::details(&app, tenant.no, rows).await?;
     let rows: Vec<Logged<'_>> = details.iter().filter_map(logged).collect();
     Ok(answer(StatusCode::OK, &rows))
@@ -252,23 +261,26 @@ async fn events(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Result<
 fn logged(detail: &DeliveryDetail) -> Option<Logged<'_>> {
     let delivery = &detail.delivery;
     let last = detail.attempts.last();
-    let delivery_status = match delivery.status {
-        Status::Pending => "pending",
-        Status::Succeeded => "delivered",
-        Status::Failed | Status::Cancelled | Status::Skipped => "failed",
-    };
     let error = last.and_then(|attempt| attempt.error.as_ref()).map(|(_, detail)| detail.to_string());
     let reason = || delivery.reason.map(|reason| reason.as_str().to_owned());
     Some(Logged {
         id: delivery.id.to_string(),
         event_type: &delivery.event.event_type,
-        delivery_status,
+        delivery_status: status_of(delivery.status),
         delivery_attempts: delivery.attempts,
         delivery_response_code: last.and_then(|attempt| attempt.status_code),
         delivery_error: error.or_else(reason),
         payload: serde_json::from_slice(&detail.payload).ok()?,
         created_at: seconds(delivery.event.accepted_at),
     })
+}
+
+fn status_of(status: Status) -> &'static str {
+    match status {
+        Status::Pending => "pending",
+        Status::Succeeded => "delivered",
+        Status::Failed | Status::Cancelled | Status::Skipped => "failed",
+    }
 }
 
 /// A time to the second, with the offset `+00:00`.

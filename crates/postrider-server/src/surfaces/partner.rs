@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
+use postrider_core::fault::Fault;
 use postrider_core::token::Scope;
 use postrider_engine::Tenant;
 
@@ -33,6 +34,14 @@ pub(super) fn authorization(headers: &HeaderMap, bare: bool) -> Result<Option<&s
         bearer(value.as_bytes())
             .or_else(|| (bare && !value.is_empty() && !value.contains(' ')).then_some(value))
     }))
+}
+
+/// What is wrong with a field, as a sentence.
+pub(super) fn told(fault: &Fault) -> String {
+    match fault.pointer.trim_start_matches('/') {
+        "" => fault.detail.to_string(),
+        field => format!("{field} {}", fault.detail),
+    }
 }
 
 /// No valid credential.

@@ -118,6 +118,9 @@ impl World {
         if attempt.endpoint_version != self.policies[&no].version {
             self.fail(Guarantee::Wishes, "attempted as another version of its endpoint asks for");
         }
+        if attempt.endpoint_version != self.policies[&no].version {
+            self.fail(Guarantee::Wishes, "attempted as another version of its endpoint asks for");
+        }
         if self.store.endpoints[&no].deleted {
             self.fail(Guarantee::Wishes, "attempted after its endpoint was removed");
         }

@@ -25,6 +25,7 @@ async fn help_says_what_there_is() {
         &["tenants", "put"],
         &["tokens", "create"],
         &["verify"],
+        &["receiver"],
         &["bench"],
         &["config", "check"],
         &["completions"],

@@ -1,9 +1,8 @@
 //! 4pay's API as its merchants know it.
 
-use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
-use super::{hex_hmac, request_body, request_header};
+use super::{body, header_text, hex_hmac};
 use crate::fixture::{ADMIN, Answer, Kind, Server, eventually, receiver};
 
 const CONFIG: &str = "/fourpay/api/v2/webhooks/config";
@@ -93,6 +92,11 @@ async fn abuse_a02_bad_configurations_are_refused_by_the_names_that_merchants_kn
         ),
         (r#"{"url":"https://a.example","event_types":["Not A Type"]}"#, 422, "event_types/0"),
         (
+            r#"{"url":"https://a.example","event_types":["card_state","nonsense"]}"#,
+            422,
+            "event_types/1 is not a type",
+        ),
+        (
             r#"{"url":"https://a.example","event_types":"card_state"}"#,
             422,
             "event_types must be a list of strings",
@@ -151,10 +155,9 @@ async fn events_go_out_byte_for_byte_under_the_merchant_s_secret_and_are_listed(
     let data = r#"{"id":"t-1",  "amount":"12.50","status":"é","n":1.0}"#;
     m.publish("card_transaction", data).await;
     let request = told.recv().await.unwrap();
-    assert_eq!(request_body(&request), data);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, b"hush");
-    assert_eq!(request_header(&request, "x-webhook-signature"), hex_hmac(&key, data.as_bytes()));
-    assert_eq!(request_header(&request, "x-webhook-event"), "card_transaction");
+    assert_eq!(body(&request), data);
+    assert_eq!(header_text(&request, "x-webhook-signature"), hex_hmac("hush", data));
+    assert_eq!(header_text(&request, "x-webhook-event"), "card_transaction");
     m.publish("card_state", r#"{"status":"active"}"#).await;
     told.recv().await.unwrap();
     let rows = eventually(|| async {
@@ -184,6 +187,34 @@ async fn events_go_out_byte_for_byte_under_the_merchant_s_secret_and_are_listed(
         200,
         "unknown ones are passed over"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_at_once_make_one_configuration_and_what_v1_made_beside_stays_out_of_it() {
+    let m = merchant(None).await;
+    let puts = (0..16).map(|n| m.ok("PUT", CONFIG, json!({"url": format!("https://a{n}.example/")}), 200));
+    futures_util::future::join_all(puts).await;
+    let all = m.server.operator("GET", "/v1/tenants/m1/endpoints", "", 200).await;
+    assert_eq!(all["data"].as_array().unwrap().len(), 1);
+    let beside = json!({"url": "https://beside.example/"});
+    m.server.operator("PUT", "/v1/tenants/m1/endpoints/aaa", beside.to_string(), 201).await;
+    let read = m.ok("GET", CONFIG, Value::Null, 200).await;
+    assert_ne!(read["url"], "https://beside.example/");
+    m.ok("PUT", CONFIG, json!({"url": "https://mine.example/"}), 200).await;
+    let beside = m.server.operator("GET", "/v1/tenants/m1/endpoints/aaa", "", 200).await;
+    assert_eq!(beside["url"], "https://beside.example/");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a24_wrong_tokens_are_counted_in_whichever_header_they_come() {
+    let m = merchant(None).await;
+    let mut slowed = 0;
+    for _ in 0..100 {
+        let answer = m.server.call_with("", "GET", CONFIG, "", &[("x-api-token", "prt_wrong")]).await;
+        slowed += u32::from(answer.status == 429);
+    }
+    assert!(slowed > 50, "{slowed}");
+    m.ok("GET", CONFIG, Value::Null, 404).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

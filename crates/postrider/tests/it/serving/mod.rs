@@ -28,6 +28,7 @@ mod operational;
 mod ordering;
 mod overview;
 mod own_network;
+mod partners;
 mod profiles;
 mod quotas;
 mod receivers;

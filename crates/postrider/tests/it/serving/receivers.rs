@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::harness::{Server, Setup, eventually};
 
 /// Where `make test` puts the packages.
-fn packages() -> PathBuf {
+pub(super) fn packages() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.unwrap_or_else(|| root().join("target")).join("receivers")
 }
@@ -26,14 +26,14 @@ fn root() -> PathBuf {
 }
 
 /// A partner's program, which ends with the test.
-struct Partner {
+pub(super) struct Partner {
     child: Child,
-    port: u16,
+    pub(super) port: u16,
     lines: mpsc::Receiver<String>,
 }
 
 impl Partner {
-    async fn start(mut command: Command, environment: &[(&str, &str)], directory: &Path) -> Self {
+    pub(super) async fn start(mut command: Command, environment: &[(&str, &str)], directory: &Path) -> Self {
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("SECRET", SECRET).env("PORT", "0").envs(environment.iter().copied());
         command.current_dir(directory);
@@ -51,7 +51,7 @@ impl Partner {
         partner
     }
 
-    async fn line(&self) -> String {
+    pub(super) async fn line(&self) -> String {
         eventually("the partner's program says something", async || match self.lines.try_recv() {
             Ok(line) => Some(line),
             Err(mpsc::TryRecvError::Empty) => None,
