@@ -20,6 +20,7 @@ use crate::Engine;
 use crate::clock::wall;
 use crate::directory::Token;
 use crate::error::ServiceError;
+use crate::tokens::MAX_TOKEN;
 
 /// Bytes of the tag behind what an access token says.
 const TAG_BYTES: usize = 32;
@@ -133,12 +134,22 @@ impl Engine {
         Ok((text, end.since(now)))
     }
 
-    /// The token behind an access token, narrowed to what that allows, if both are valid.
-    pub(crate) fn behind_access_token(&self, text: &str) -> Option<Arc<Token>> {
+    /// Whether a text is an access token of our making, whether it is valid still or not: whoever sends one that is over guesses
+    /// nothing.
+    pub fn is_access_token(&self, text: &str) -> bool {
+        text.len() <= MAX_TOKEN && self.claims(text).is_some()
+    }
+
+    fn claims(&self, text: &str) -> Option<Claims> {
         let signed = BASE64URL_NOPAD.decode(text.strip_prefix(PREFIX)?.as_bytes()).ok()?;
         let (claims, tag) = signed.split_at_checked(signed.len().checked_sub(TAG_BYTES)?)?;
         hmac::verify(&self.directory().key().for_access_tokens(), claims, tag).ok()?;
-        let claims: Claims = serde_json::from_slice(claims).ok()?;
+        serde_json::from_slice(claims).ok()
+    }
+
+    /// The token behind an access token, narrowed to what that allows, if both are valid.
+    pub(crate) fn behind_access_token(&self, text: &str) -> Option<Arc<Token>> {
+        let claims = self.claims(text)?;
         let end = Timestamp::from_secs(claims.e);
         let token = self.directory().token_by_id(&claims.t)?;
         let scopes = match claims.s {

@@ -24,7 +24,7 @@ pub const OPERATOR_TOKEN: &str = "tok_operator";
 /// The shortest token that an operator may set, in characters.
 pub const MIN_OPERATOR_TOKEN: usize = 32;
 /// The longest token that is looked at, in bytes.
-const MAX_TOKEN: usize = 512;
+pub(crate) const MAX_TOKEN: usize = 512;
 
 /// Where the operator's token comes from.
 #[derive(Debug)]

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_engine::Engine;
 use tokio::net::TcpListener;
 use tower_service::Service as _;
 
-use crate::auth::{API_KEY, Peer};
+use crate::auth::{API_KEY, Peer, bearer};
 use crate::connection::{ServerConfig, serve_with};
 use crate::guesses::Guesses;
 use crate::problem::{Kind, Problem, WrittenAs};
@@ -78,6 +78,7 @@ pub async fn serve(
 #[derive(Clone)]
 struct Service {
     router: Router,
+    app: App,
     guesses: Arc<Guesses>,
 }
 
@@ -91,15 +92,13 @@ impl Service {
             Some(surface) => surface.router().fallback_service(native.with_state(app.clone())),
             None => native,
         };
-        Self { router: router.with_state(app), guesses: Arc::default() }
+        Self { router: router.with_state(app.clone()), app, guesses: Arc::default() }
     }
 
     async fn answer(mut self, peer: IpAddr, mut request: Request<Body>) -> Response {
         request.extensions_mut().insert(Peer(peer));
         let id = request_id::of(request.headers());
-        let with_token = [header::AUTHORIZATION.as_str(), "x-api-token", API_KEY]
-            .iter()
-            .any(|name| request.headers().contains_key(*name));
+        let with_token = self.is_guess(request.headers());
         let mut response = match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -121,6 +120,19 @@ impl Service {
         }
         response.headers_mut().insert(request_id::HEADER, id);
         response
+    }
+
+    /// Whether a request brings something that may be a guess, should it be none that is valid.
+    fn is_guess(&self, headers: &HeaderMap) -> bool {
+        let given = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        let is_over = |value: &[u8]| {
+            let text = std::str::from_utf8(bearer(value).map_or(value, str::as_bytes));
+            text.is_ok_and(|text| self.app.engine().is_access_token(text))
+        };
+        match given(header::AUTHORIZATION.as_str()) {
+            Some(value) => !is_over(value),
+            None => given("x-api-token").or_else(|| given(API_KEY)).is_some(),
+        }
     }
 
     /// What whoever sent a wrong token is told.

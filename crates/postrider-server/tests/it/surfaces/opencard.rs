@@ -712,3 +712,22 @@ async fn it_is_found_under_its_name_at_the_root_and_below_the_application() {
     server.operator("GET", V1, "", 200).await;
     server.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_that_is_over_is_no_guess_however_often_it_comes() {
+    let (server, _) = partner(None).await;
+    let client = super::credential(&server, "client", "acc:*", &["webhooks-read"]).await;
+    let told = exchange(&server, &client, "").await.json();
+    let token = told["access_token"].as_str().unwrap();
+    call(&server, token, "GET", WEBHOOKS, Value::Null, 200).await;
+    server.operator("DELETE", &format!("/v1/tokens/{}", client["id"].as_str().unwrap()), "", 204).await;
+    for _ in 0..60 {
+        call(&server, token, "GET", WEBHOOKS, Value::Null, 401).await;
+    }
+    let changed = format!("{token}A");
+    let mut slowed = 0;
+    for _ in 0..60 {
+        slowed += u32::from(server.call(&changed, "GET", WEBHOOKS, "").await.status == 429);
+    }
+    assert!(slowed > 20, "{slowed}");
+}

@@ -1,6 +1,10 @@
 //! Partners of each platform check what they are sent with code that is not ours: Python's `hmac` and Node's `crypto`.
 
+mod clevercards;
 mod fourpay;
+mod mcards;
+mod opencard;
+mod penny;
 mod receiver;
 
 use std::path::Path;
@@ -94,6 +98,42 @@ async fn accept_what_they_are_sent(command: impl Fn() -> Command) {
         let why = if platform == "penny" { "not the authorization token" } else { "not the signature" };
         assert!(line.starts_with(&format!("401 {why}")), "{platform}: {line}");
     }
+}
+
+/// A partner's program, whose secret stands in a file that the test writes.
+async fn python(platform: &str, secret: &Path) -> Partner {
+    let mut command = Command::new(packages().join(".venv/bin/python"));
+    command.arg(program("partner.py"));
+    with_secret_in(command, platform, secret).await
+}
+
+async fn with_secret_in(command: Command, platform: &str, secret: &Path) -> Partner {
+    let file = secret.to_str().unwrap();
+    let environment =
+        [("PLATFORM", platform), ("SECRET_FILE", file), ("USERNAME", USERNAME), ("PASSWORD", PASSWORD)];
+    Partner::start(command, &environment, &std::env::temp_dir()).await
+}
+
+/// Calls a platform's API with the headers that its partners send.
+async fn call(
+    api: &Api,
+    headers: &[(&str, &str)],
+    method: &str,
+    path: &str,
+    body: &Value,
+    status: u16,
+) -> Value {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let json = [("content-type", "application/json")];
+    let headers: Vec<_> =
+        headers.iter().copied().chain(json.into_iter().filter(|_| !body.is_empty())).collect();
+    api.with_token("").send(method, path, &headers, body.as_bytes()).await.ok(status)
+}
+
+/// A delivery that the partner's program accepted.
+async fn accepted(partner: &Partner, event: &str, event_type: &str) {
+    let line = partner.line().await;
+    assert!(line.starts_with(&format!("200 {event} {event_type} ")), "{line}");
 }
 
 fn program(name: &str) -> std::path::PathBuf {

@@ -2,13 +2,16 @@
 //
 //     PLATFORM=mcards SECRET=... USERNAME=... PASSWORD=... node partner.mjs
 //
-// Prints a line for each request, which ends with the digest of the body as it came.
+// With SECRET_FILE the secret is read from that file whenever it is needed, so that it may come later, or change. Prints a line for each request, which ends with the digest of the body as it came.
 
 import assert from "node:assert";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
-const { PLATFORM, SECRET, USERNAME, PASSWORD, PORT } = process.env;
+const { PLATFORM, SECRET, SECRET_FILE, USERNAME, PASSWORD, PORT } = process.env;
+
+const secret = () => (SECRET_FILE ? readFileSync(SECRET_FILE) : SECRET);
 
 function basic(headers) {
   const expected = "Basic " + Buffer.from(`${USERNAME}:${PASSWORD}`).toString("base64");
@@ -16,7 +19,7 @@ function basic(headers) {
 }
 
 function signed(body, signature) {
-  const computed = Buffer.from(createHmac("sha256", SECRET).update(body).digest("hex"));
+  const computed = Buffer.from(createHmac("sha256", secret()).update(body).digest("hex"));
   const given = Buffer.from(signature ?? "");
   assert(given.length === computed.length && timingSafeEqual(given, computed), "not the signature");
 }
@@ -59,7 +62,7 @@ function proof(request) {
   const challenge = new URL(request.url, "http://partner").searchParams.get("challenge") ?? "";
   assert(PLATFORM === "opencard" && request.headers["x-event"] === "challenge", "not a challenge");
   assert(/^[A-Za-z0-9]{20}$/.test(challenge), "not to be signed");
-  return createHmac("sha256", SECRET).update(challenge).digest("hex");
+  return createHmac("sha256", secret()).update(challenge).digest("hex");
 }
 
 createServer(async (request, response) => {

@@ -2,7 +2,7 @@
 
     PLATFORM=mcards SECRET=... USERNAME=... PASSWORD=... python3 partner.py
 
-Prints a line for each request, which ends with the digest of the body as it came.
+With SECRET_FILE the secret is read from that file whenever it is needed, so that it may come later, or change. Prints a line for each request, which ends with the digest of the body as it came.
 """
 
 import base64
@@ -14,8 +14,15 @@ import os
 import re
 import urllib.parse
 
-platform, secret = os.environ["PLATFORM"], os.environ["SECRET"]
+platform = os.environ["PLATFORM"]
 username, password = os.environ["USERNAME"], os.environ["PASSWORD"]
+
+
+def secret():
+    if "SECRET_FILE" not in os.environ:
+        return os.environ["SECRET"].encode()
+    with open(os.environ["SECRET_FILE"], "rb") as file:
+        return file.read()
 
 
 def basic(headers):
@@ -24,7 +31,7 @@ def basic(headers):
 
 
 def signed(body, signature):
-    computed = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    computed = hmac.new(secret(), body, hashlib.sha256).hexdigest()
     assert signature is not None and hmac.compare_digest(computed, signature), "not the signature"
 
 
@@ -71,7 +78,7 @@ def proof(path, headers):
     challenge = urllib.parse.parse_qs(urllib.parse.urlsplit(path).query).get("challenge", [""])[0]
     assert platform == "opencard" and headers["X-Event"] == "challenge", "not a challenge"
     assert re.fullmatch("[A-Za-z0-9]{20}", challenge), "not to be signed"
-    return hmac.new(secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret(), challenge.encode(), hashlib.sha256).hexdigest()
 
 
 class Partner(http.server.BaseHTTPRequestHandler):
@@ -83,7 +90,7 @@ class Partner(http.server.BaseHTTPRequestHandler):
             assert self.headers["Content-Type"] == "application/json", "not JSON"
             event, kind = check(self.headers, body)
             status, said = 200, f"{event} {kind} {self.headers['X-Webhook-Sequence']}"
-        except (AssertionError, KeyError, ValueError) as error:
+        except (AssertionError, KeyError, OSError, ValueError) as error:
             status, said = 401, str(error)
         print(status, said, hashlib.sha256(body).hexdigest(), flush=True)
         self.send_response(status)
