@@ -106,4 +106,73 @@ fn published_examples_are_sent_as_they_stand_nulls_included() {
     let transaction = profiles.get("mcards").unwrap().types()["transaction"].example.as_deref().unwrap();
     let text = std::str::from_utf8(transaction).unwrap();
     assert!(text.contains("\"amount\": 42.50,") && text.contains("\"claimed_offer_uuid\": null,"), "{text}");
+    // SHA-256 of the payloads as they were published.
+    for (name, digest) in [
+        ("transaction", "2e63019c0ab86fa8358799dc4862bb61460bdbc78300d3809ecc7da2b6b81139"),
+        ("location", "dd98a9aabe5671192090e1a778602d011221a1abae33c2fd45964d79e4552f0f"),
+        ("claimed_offer", "4f1bdf834bb8a35fd8372cc4838dbd588422f262d5600c5f3952e75772c963ed"),
+    ] {
+        let example = profiles.get("mcards").unwrap().types()[name].example.as_deref().unwrap().trim_ascii();
+        let found = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, example);
+        let hex: String = found.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, digest, "{name}");
+    }
+}
+
+#[test]
+fn meanings_and_states_are_those_of_the_platforms() {
+    let profiles = built_in();
+    let fourpay = profiles.get("fourpay").unwrap().types();
+    for (name, fires) in [
+        ("card_transaction", "created, confirmed or cleared, or its status changed"),
+        ("account_transaction", "created, confirmed or cleared, or its status changed"),
+        ("account_topup", "received or confirmed, or its status changed"),
+        ("card_state", "created, or its status changed"),
+    ] {
+        assert!(fourpay[name].description.as_deref().unwrap().contains(fires), "{name}");
+    }
+    for (profile, name, field, values) in [
+        (
+            "fourpay",
+            "card_state",
+            "status",
+            &["creating", "active", "frozen", "closed", "creating_failed"][..],
+        ),
+        ("mcards", "claimed_offer", "claimed_offer_state", &["hold", "clear", "hold_release"]),
+    ] {
+        let schema = profiles.get(profile).unwrap().types()[name].schema.as_ref().unwrap();
+        let fits = |value: &str| schema.check(format!(r#"{{"{field}":"{value}"}}"#).as_bytes()).is_ok();
+        assert!(values.iter().all(|value| fits(value)) && !fits("lost"), "{name}");
+    }
+    let location = profiles.get("mcards").unwrap().types()["location"].schema.as_ref().unwrap();
+    for field in ["event", "source", "timestamp"] {
+        assert!(location.check(format!(r#"{{"{field}":1}}"#).as_bytes()).is_err(), "{field}");
+    }
+}
+
+#[test]
+fn opencards_examples_have_the_fields_of_its_documentation() {
+    const CARD: &str = "id state receiptable card_issuer card_issuer_reference type invoice_number original_amount \
+        original_currency vat_amount vat_rate accounting_amount accounting_currency exchange_rate purchase_merchant \
+        purchase_date purchase_time purchase_country purchase_city card_id card_type card_last_four mcc_code \
+        card_holder/reference_id organization/reference_id";
+    let profiles = built_in();
+    for (prefix, count, fields) in [
+        ("card.transaction.", 4, CARD),
+        ("card_holder.", 6, "card_holder/reference_id organization/reference_id"),
+        ("receipt.fetched", 1, "url content_type expiration_time merchant amount date transaction/id"),
+        ("transaction.true.vat", 1, "vat_rates totals"),
+        ("transaction.line.items", 1, "line_items"),
+        ("tpa.signed", 1, "id name organization_number url"),
+    ] {
+        let types = profiles.get("opencard").unwrap().types().iter();
+        let of: Vec<_> = types.filter(|(name, _)| name.starts_with(prefix)).collect();
+        assert_eq!(of.len(), count, "{prefix}");
+        for (name, of) in of {
+            let example: serde_json::Value = serde_json::from_slice(of.example.as_deref().unwrap()).unwrap();
+            for field in fields.split_whitespace() {
+                assert!(example.pointer(&format!("/{field}")).is_some(), "{name} {field}");
+            }
+        }
+    }
 }

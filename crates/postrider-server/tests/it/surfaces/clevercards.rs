@@ -400,3 +400,17 @@ async fn the_access_token_of_a_login_is_worth_nothing_without_its_api_key_anywhe
     assert_eq!(list(&[("x-api-key", "another")]).await, 401);
     assert_eq!(list(&[("x-api-key", api_key)]).await, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_sent_again_under_the_same_key() {
+    let partner = Partner::new(None).await;
+    let (url, mut told) = receiver(500).await;
+    partner.call("POST", WEBHOOKS, json!({"url": url, "eventTypes": ["CARD_CREATED"]}), 201).await;
+    let event = partner.publish("CARD_CREATED", "{}").await;
+    let (first, again) = (delivery(&mut told).await, delivery(&mut told).await);
+    assert_eq!(body(&first), body(&again));
+    for came in [&first, &again] {
+        assert_eq!(header(came, "idempotency-key"), event["id"].as_str());
+    }
+    partner.server.shut_down().await;
+}

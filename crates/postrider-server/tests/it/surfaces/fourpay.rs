@@ -67,6 +67,8 @@ async fn a_merchant_sets_reads_and_removes_its_one_configuration() {
         (&set["secret_set"], &set["event_types"], &set["is_active"]),
         (&json!(true), &Value::Null, &json!(true))
     );
+    let nulled = m.ok("PUT", CONFIG, json!({"url": url, "event_types": null}), 200).await;
+    assert_eq!(nulled["event_types"], Value::Null);
     for clearing in [json!(null), json!("")] {
         m.ok("PUT", CONFIG, json!({"url": url, "secret": "hush"}), 200).await;
         let set = m.ok("PUT", CONFIG, json!({"url": url, "secret": clearing}), 200).await;
@@ -173,7 +175,10 @@ async fn events_go_out_byte_for_byte_under_the_merchant_s_secret_and_are_listed(
     );
     assert_eq!((&rows[1]["delivery_attempts"], &rows[1]["delivery_response_code"]), (&json!(1), &json!(200)));
     assert_eq!(rows[1]["delivery_error"], Value::Null);
-    assert!(rows[1]["created_at"].as_str().unwrap().ends_with("+00:00"));
+    let at = rows[1]["created_at"].as_str().unwrap();
+    assert!(at.ends_with("+00:00") && at.len() == "2025-03-15T14:22:31+00:00".len(), "{at}");
+    assert!(rows[1]["id"].is_string());
+    assert_eq!(rows[1].as_object().unwrap().len(), 8);
     let page = m.ok("GET", &format!("{EVENTS}?limit=1&offset=1"), Value::Null, 200).await;
     assert_eq!(page, json!([rows[1]]));
     let typed =
@@ -187,6 +192,28 @@ async fn events_go_out_byte_for_byte_under_the_merchant_s_secret_and_are_listed(
         200,
         "unknown ones are passed over"
     );
+    // Whose an event is can be found from what it is about.
+    m.server.operator("PUT", "/v1/subjects/card:1", r#"{"tenants":["m1"]}"#, 201).await;
+    let about = r#"{"subject":"card:1","type":"card_state","data":{"n":1}}"#;
+    m.server.operator("POST", "/v1/events", about, 202).await;
+    assert_eq!(body(&told.recv().await.unwrap()), r#"{"n":1}"#);
+    // Without a configuration nothing is forwarded; without a secret the platform's own key signs, which is made where none is set.
+    m.ok("DELETE", CONFIG, Value::Null, 204).await;
+    m.publish("card_state", r#"{"status":"closed"}"#).await;
+    m.ok("PUT", CONFIG, json!({"url": url}), 200).await;
+    m.publish("card_state", r#"{"status":"frozen"}"#).await;
+    let request = told.recv().await.unwrap();
+    assert_eq!(body(&request), r#"{"status":"frozen"}"#);
+    assert_eq!(header_text(&request, "x-webhook-signature").len(), 64);
+    m.ok("PUT", CONFIG, json!({"url": url, "is_active": false}), 200).await;
+    let batch = vec![json!({"tenant": "m1", "type": "account_topup", "data": {}}); 51];
+    m.server.operator("POST", "/v1/events", json!(batch).to_string(), 202).await;
+    for (query, n) in [("", 50), ("&limit=200", 51), ("&offset=50", 1)] {
+        let rows = m.ok("GET", &format!("{EVENTS}?event_type=account_topup{query}"), Value::Null, 200).await;
+        assert_eq!(rows.as_array().unwrap().len(), n, "{query}");
+        let shown = (&rows[0]["delivery_status"], &rows[0]["delivery_response_code"]);
+        assert_eq!(shown, (&json!("pending"), &Value::Null));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,9 +253,10 @@ async fn a_failed_delivery_says_what_the_merchant_s_server_answered() {
     told.recv().await.unwrap();
     let row = eventually(|| async {
         let rows = m.ok("GET", EVENTS, Value::Null, 200).await;
-        (rows[0]["delivery_response_code"] == 500).then(|| rows[0].clone())
+        (rows[0]["delivery_status"] == "failed").then(|| rows[0].clone())
     })
     .await;
+    assert_eq!(row["delivery_response_code"], 500);
     assert!(row["delivery_error"].as_str().unwrap().contains("500"), "{row}");
 }
 

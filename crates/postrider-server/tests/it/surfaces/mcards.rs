@@ -279,6 +279,24 @@ async fn callers_sign_the_body_and_whoever_does_not_is_refused() {
     let path = format!("/v1/tokens/{}", key["id"].as_str().unwrap());
     partner.server.operator("DELETE", &path, "", 204).await;
     assert_eq!(partner.call("GET", "/webhooks", "").await.status, 401);
+    for _ in 0..100 {
+        let answer = partner.call_as("HMAC_256 x;00", "GET", "/webhooks", "").await;
+        if answer.status != 401 {
+            assert_eq!((answer.status, pointers(&answer)), (429, vec![String::new()]));
+            return;
+        }
+    }
+    panic!("guesses are not slowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_sent_again() {
+    let partner = Partner::at("/mcards").await;
+    let (url, mut told) = crate::fixture::receiver(500).await;
+    partner.registered(&registration(&url)).await;
+    partner.publish(r#"{"tenant":"loyal","type":"transaction","data":{"amount":1}}"#, 202).await;
+    let (first, again) = (super::delivery(&mut told).await, super::delivery(&mut told).await);
+    assert_eq!(body(&first), body(&again));
 }
 
 #[tokio::test(flavor = "multi_thread")]

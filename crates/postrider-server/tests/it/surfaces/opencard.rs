@@ -243,6 +243,23 @@ async fn what_a_change_does_not_name_of_secrets_stays_and_null_clears() {
     call(&server, &token, "PATCH", &path, basic, 200).await;
     publish(&server, "tpa.signed", "{}", r#"{"id":"4"}"#).await;
     assert_eq!(header(&delivery(&mut told).await, "authorization"), Some("basic dto="));
+    let (tokens, _asked) = answering(|_| {
+        let body = r#"{"access_token":"tok","token_type":"Bearer","expires_in":3600}"#;
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    })
+    .await;
+    let oauth = json!({
+        "authentication_type": "oauth", "oauth_access_token_url": tokens, "oauth_client_id": "ada",
+        "oauth_client_secret": "s",
+    });
+    let now = call(&server, &token, "PATCH", &path, oauth, 200).await;
+    let shown = (&now["authentication_type"], &now["oauth_access_token_url"]);
+    assert_eq!(shown, (&json!("oauth"), &json!(tokens)));
+    publish(&server, "tpa.signed", "{}", r#"{"id":"oauth"}"#).await;
+    assert_eq!(header(&delivery(&mut told).await, "authorization"), Some("bearer tok"));
     // Paused: what comes is skipped, and not sent afterwards.
     call(&server, &token, "PATCH", &path, json!({"enabled": false}), 200).await;
     publish(&server, "tpa.signed", "{}", r#"{"id":"5"}"#).await;
@@ -560,6 +577,9 @@ async fn a_test_is_answered_with_what_came_back_and_the_log_has_every_attempt() 
     let fails = Arc::new(Mutex::new(true));
     let failing = Arc::clone(&fails);
     let (url, mut told) = answering(move |request| {
+        if request.contains(r#"{"id":"none"}"#) {
+            return "no HTTP\r\n\r\n".to_owned();
+        }
         let challenge = request.split("challenge=").nth(1).map(|rest| rest.split(' ').next().unwrap());
         let proof = hex_hmac("known", challenge.unwrap_or_default());
         let is_failure = request.starts_with("POST ") && std::mem::take(&mut *failing.lock());
@@ -599,6 +619,12 @@ async fn a_test_is_answered_with_what_came_back_and_the_log_has_every_attempt() 
         ]
     );
     assert!(rows.iter().all(|row| row["id"].is_u64() && row["created_at"].is_string()));
+    for (path, total) in [(WEBHOOKS, 2), (events.as_str(), 3)] {
+        let page = call(&server, &token, "GET", path, Value::Null, 200).await;
+        let expected =
+            json!({"current_page": 1, "data": page["data"], "per_page": 15, "total": total, "last_page": 1});
+        assert_eq!(page, expected, "{path}");
+    }
     // Pages part the attempts of one event.
     let page = call(&server, &token, "GET", &format!("{events}?per_page=2&page=2"), Value::Null, 200).await;
     assert_eq!((&page["data"], &page["last_page"]), (&json!([rows[2]]), &json!(2)));
@@ -611,6 +637,13 @@ async fn a_test_is_answered_with_what_came_back_and_the_log_has_every_attempt() 
     );
     assert_eq!(header(&delivery(&mut told).await, "x-event"), Some("receipt.fetched"));
     call(&server, &token, "POST", &format!("{WEBHOOKS}/{id}/test/receipt_fetched"), Value::Null, 404).await;
+    publish(&server, "tpa.signed", "{}", r#"{"id":"none"}"#).await;
+    let row = eventually(|| async {
+        let log = call(&server, &token, "GET", &events, Value::Null, 200).await;
+        (log["data"][0]["payload"] == json!({"id": "none"})).then(|| log["data"][0].clone())
+    })
+    .await;
+    assert_eq!(row["status"], Value::Null);
     server.shut_down().await;
 }
 

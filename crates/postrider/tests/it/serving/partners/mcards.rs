@@ -51,6 +51,14 @@ async fn a_partner_of_mcards_lives_by_the_text_of_its_platform() {
         accepted(&partner, &event, event_type).await;
     }
 
+    // A payment gateway of the same platform has the general payment event instead.
+    let gateway = json!({"profile": "mcards", "integrations": ["card_distribution", "payment_gateway"]});
+    api.json("PUT", "/v1/tenants/loyal", &gateway).await.ok(200);
+    let made = call("POST", WEBHOOKS, &registration("payment"), 201).await;
+    paths.push(format!("{WEBHOOKS}/{}", made["webhook_uuid"].as_str().unwrap()));
+    let event = publish(&tenant, "payment").await;
+    accepted(&partner, &event, "payment").await;
+
     // Neither user name nor secrets are repeated, and stay. What comes while it is inactive is skipped.
     call("PATCH", &paths[1], &json!({"status": "inactive"}), 200).await;
     let skipped = publish(&tenant, "location").await;

@@ -48,6 +48,10 @@ async fn a_partner_of_opencard_lives_by_the_text_of_its_platform() {
         ("receipt_fetched", "receipt.fetched"),
         ("transaction_true_vat", "transaction.true.vat"),
         ("transaction_line_items", "transaction.line.items"),
+        ("card_holder_email_delivered", "card_holder.email.delivered"),
+        ("card_holder_email_failed", "card_holder.email.failed"),
+        ("aland_index", "environmental.impact.aland_index"),
+        ("deedster", "environmental.impact.deedster"),
         ("tpa_signed", "tpa.signed"),
     ];
     let mut spec = json!({
@@ -74,7 +78,7 @@ async fn a_partner_of_opencard_lives_by_the_text_of_its_platform() {
         accepted(&partner, &event, event_type).await;
     }
     let log = eventually("the log has them all", async || {
-        let log = call(&api, &headers, "GET", &format!("{path}/events"), &Value::Null, 200).await;
+        let log = call(&api, &headers, "GET", &format!("{path}/events?per_page=50"), &Value::Null, 200).await;
         (log["total"] == json!(flags.len())).then_some(log)
     })
     .await;
